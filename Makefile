@@ -1,0 +1,54 @@
+# make demo    the main job: real digits to a published generator
+# make test    the tests; no root, no services
+# make check   ruff, mypy --strict, import-linter
+# make bench   what it costs, as JSON lines
+# make setup   only the environment, .venv, from the pinned versions of infra/constraints.txt
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.set-up
+
+.PHONY: help setup demo test test-fast test-gpu check bench constraints clean
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+
+setup: $(SETUP)
+
+$(SETUP): pyproject.toml infra/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, $(PYTHON) is `$(PYTHON) -V 2>&1`; try make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c infra/constraints.txt -e '.[pipelines,dev]'
+	@touch $(SETUP)
+
+demo: setup
+	$(BIN)/gan run configs/digits.yaml
+
+test: setup
+	$(BIN)/python -m pytest -m "not gpu"
+
+test-fast: setup
+	$(BIN)/python -m pytest -m "not gpu and not slow"
+
+test-gpu: setup
+	$(BIN)/python -m pytest -m gpu
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+# The newest versions that pyproject.toml allows, tried and written down; look at the difference before you commit it.
+constraints:
+	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	build/constraints/bin/pip install -q 'torch==2.13.0' '.[pipelines,dev]'
+	( sed -n '/^#/p' infra/constraints.txt; build/constraints/bin/pip freeze --exclude gan-pipelines | sed 's/+cpu//' ) > build/constraints.txt
+	mv build/constraints.txt infra/constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist store *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

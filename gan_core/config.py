@@ -1,0 +1,332 @@
+"""One experiment, read from YAML into a frozen record that refuses what cannot work.
+
+    name: digits
+    data: {source: digits}
+    model: {recipe: dcgan}
+    train: {images: 102400, batch: 128, workers: 2}
+
+`data` and `model` are checked by the source and the recipe that they name.  Everything that counts in time counts
+images seen.  Nothing here imports torch: a plan is made from this alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, cast
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, create_model, model_validator
+from pydantic_core import ErrorDetails
+
+from gan_core.errors import ConfigError
+from gan_core.registry import RECIPES, SOURCES, Registry, recipe_options
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Config(BaseModel):
+    """A frozen block of settings that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    # Settings that move work about without changing what it makes: they are in no stage key.
+    NOT_IN_KEY: ClassVar[frozenset[str]] = frozenset()
+
+
+class Adam(Config):
+    """Adam (Kingma & Ba 2015): learning rate and the decay of both moments."""
+
+    learning_rate: float = Field(2e-4, gt=0, le=1)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.0, 0.99)
+
+
+class DcganOptions(Config):
+    """Class-conditional DCGAN with the non-saturating loss and R1."""
+
+    recipe: Literal["dcgan"] = "dcgan"
+    latent: Count = Field(64, description="numbers in one latent vector z")
+    width: Count = Field(64, description="channels of the widest images; deeper layers have more")
+    conditional: bool = Field(True, description="learn one distribution per label")
+    r1_gamma: float = Field(1.0, ge=0, description="weight of the R1 penalty; 0 leaves it out")
+    generator_optimizer: Adam = Adam()
+    discriminator_optimizer: Adam = Adam()
+
+
+class PrepareConfig(Config):
+    """How a data set is written as shards."""
+
+    shard_examples: Count = Field(4096, description="examples in one shard file")
+
+
+class TrainConfig(Config):
+    """How long, how wide, and how often to look.  All cadences count images seen."""
+
+    NOT_IN_KEY = frozenset({"workers", "report_every", "checkpoint_every", "keep_checkpoints"})
+
+    images: Count = Field(102_400, description="real images seen when training ends")
+    batch: Count = Field(128, description="images of one step over all workers")
+    workers: Count = Field(1, description="processes that share each batch")
+    ema_half_life: float = Field(2_000, ge=0, description="images after which a weight's share has halved")
+    report_every: Count = Field(1_280, description="images between rows of the training curves")
+    checkpoint_every: Count = Field(10_240, description="images between checkpoints")
+    keep_checkpoints: int = Field(2, ge=2, description="newest checkpoints kept; one may be lost in a crash")
+
+    @model_validator(mode="after")
+    def _batch_divides(self) -> Self:
+        if self.batch % self.workers:
+            fits = [w for w in range(1, self.batch + 1) if self.batch % w == 0]
+            near = min(fits, key=lambda w: (abs(w - self.workers), w))
+            raise ValueError(
+                f"train.workers={self.workers} cannot share train.batch={self.batch} evenly; "
+                f"train.workers={near} can, or train.batch={-(-self.batch // self.workers) * self.workers}"
+            )
+        if self.images < self.batch:
+            raise ValueError(f"train.images={self.images} is less than one batch of {self.batch}; "
+                             f"train.images={self.batch} works")
+        return self
+
+
+FeatureNetwork = Literal["domain", "pixels"]
+Split = Literal["train", "validation", "test"]
+
+
+class EvaluateConfig(Config):
+    """What is measured, on which split, with how many samples."""
+
+    split: Split = "test"
+    samples: Count | None = Field(None, description="real and generated images compared; all of the split when null")
+    networks: tuple[FeatureNetwork, ...] = ("domain", "pixels")
+    k: Count = Field(5, description="neighbours that set the radius of precision, recall, density, coverage")
+    kid_subsets: Count = 100
+    kid_subset_size: Count = Field(1000, description="at most all samples")
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _can_be_measured(self) -> Self:
+        if self.samples is not None and self.samples <= self.k:
+            raise ValueError(f"evaluate.samples={self.samples} is too few for evaluate.k={self.k} neighbours; "
+                             f"evaluate.samples={max(100, 10 * self.k)} works, or null for all of the split")
+        if len(set(self.networks)) != len(self.networks) or not self.networks:
+            raise ValueError(f"evaluate.networks={list(self.networks)} names none or one twice; "
+                             "[domain, pixels] works")
+        return self
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Every metric that evaluate reports; the name carries the feature network's."""
+        measures = {"domain": ("fd", "kid", *NEIGHBOUR_METRICS), "pixels": NEIGHBOUR_METRICS}
+        return (*(f"{m}_{n}" for n in self.networks for m in measures[n]), "class_agreement")
+
+
+NEIGHBOUR_METRICS = ("precision", "recall", "density", "coverage")
+
+
+class Bound(Config):
+    """The values of one metric that the gate lets through."""
+
+    at_least: FiniteFloat | None = Field(None, examples=[0.9])
+    at_most: FiniteFloat | None = Field(None, examples=[0.9])
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Self:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("sets no bound; for example {at_least: 0.9}")
+        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
+            raise ValueError(f"at_least={self.at_least} and at_most={self.at_most} let nothing through; exchange them")
+        return self
+
+
+class PublishConfig(Config):
+    """What a version must reach to become champion."""
+
+    NOT_IN_KEY = frozenset({"gate"})  # judged when published, and again when the gate itself changes
+
+    gate: dict[str, Bound] = Field(default_factory=dict, description="metric: {at_least: …} or {at_most: …}")
+    licence: str = Field("not stated", description="licence of the published weights, for the model card")
+
+
+class Experiment(Config):
+    """One YAML file.  `data` and `model` hold the options of the source and the recipe that they name."""
+
+    name: Name = Field(examples=["digits"])
+    seed: int = Field(0, ge=0, lt=2**63)
+    data: Config
+    model: Config
+    prepare: PrepareConfig = PrepareConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    publish: PublishConfig = PublishConfig()
+
+    @model_validator(mode="after")
+    def _gate_names_metrics(self) -> Self:
+        known = self.evaluate.metric_names
+        for metric in self.publish.gate:
+            if metric not in known:
+                near = get_close_matches(metric, known, n=1)
+                hint = f"did you mean '{near[0]}'? " if near else ""
+                raise ValueError(f"publish.gate names '{metric}', which evaluate does not measure; "
+                                 f"{hint}measured: {', '.join(known)}")
+        return self
+
+    @property
+    def source(self) -> str:
+        """The registered name of the data set."""
+        return str(getattr(self.data, "source"))  # noqa: B009 - every source's options have it
+
+    @property
+    def recipe(self) -> str:
+        """The registered name of the GAN system."""
+        return str(getattr(self.model, "recipe"))  # noqa: B009 - every recipe's options have it
+
+    def as_json(self) -> dict[str, Any]:
+        """The resolved settings as plain JSON values; `experiment_from` reads them back."""
+        return cast(dict[str, Any], json.loads(self.model_dump_json(serialize_as_any=True)))
+
+
+def experiment_class(source: str, recipe: str) -> type[Experiment]:
+    """`Experiment` with the options of one source and one recipe in place.  ConfigError for unknown names."""
+    return _with_blocks(SOURCES.get(source), recipe_options(recipe))
+
+
+@cache  # one class for one pair, so that equal experiments are equal
+def _with_blocks(data: type[Config], model: type[Config]) -> type[Experiment]:
+    return create_model("Experiment", __base__=Experiment, data=(data, ...), model=(model, ...))
+
+
+def experiment_from(raw: Mapping[str, Any], where: str = "experiment") -> Experiment:
+    """Validates plain values.  ConfigError names `where`, the field, the value, and a value that works."""
+    source = _plug_in_named(raw, "data", "source", SOURCES, where)
+    recipe = _plug_in_named(raw, "model", "recipe", RECIPES, where)
+    return validate(experiment_class(source, recipe), raw, where)
+
+
+def load_experiment(path: Path | str, overrides: Iterable[str] = ()) -> Experiment:
+    """Reads an experiment's YAML and applies `a.b=c` overrides.  ConfigError for anything that cannot work."""
+    return experiment_from(with_overrides(read_yaml(path), overrides), where=str(path))
+
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+def validate(kind: type[ConfigT], raw: Mapping[str, Any], where: str) -> ConfigT:
+    """`raw` as a record of that kind.  ConfigError with one line per mistake."""
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        lines = [f"{where}: {_explain(kind, mistake)}" for mistake in error.errors()]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def read_yaml(path: Path | str) -> dict[str, Any]:
+    """A YAML file whose top level is a mapping.  ConfigError when it is missing, unreadable or malformed."""
+    file = Path(path)
+    try:
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(_no_such_file(file)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read: {error}; name an experiment's YAML file") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise ConfigError(f"{file}: {line}not YAML: {getattr(error, 'problem', error)}; "
+                          "write one 'key: value' a line") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{file}: holds {type(raw).__name__}, not settings; it should begin like 'name: digits'")
+    return raw
+
+
+def with_overrides(raw: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """A copy of `raw` with each `a.b=c` set; values are read as YAML, so 1, true, null and [1, 2] mean themselves."""
+    merged: dict[str, Any] = deepcopy(dict(raw))
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if not equals or not path:
+            raise ConfigError(f"--set {override}: not of the form field=value; for example --set train.images=20480")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ConfigError(f"--set {override}: '{text}' is not a YAML value; put it in quotes") from None
+        *blocks, leaf = path.split(".")
+        block = merged
+        for step in blocks:
+            block = block.setdefault(step, {})
+            if not isinstance(block, dict):
+                raise ConfigError(f"--set {override}: '{step}' is a single value and has no field '{leaf}'")
+        block[leaf] = value
+    return merged
+
+
+def key_fields(config: Config) -> dict[str, Any]:
+    """The settings of a block that belong in a stage key, as plain JSON values."""
+    dumped = config.model_dump(mode="json", serialize_as_any=True)
+    return {name: value for name, value in dumped.items() if name not in config.NOT_IN_KEY}
+
+
+def _plug_in_named(raw: Mapping[str, Any], block: str, field: str, registry: Registry, where: str) -> str:
+    options = raw.get(block)
+    example = f"{block}: {{{field}: {next(iter(registry))}}}"
+    if not isinstance(options, Mapping) or field not in options:
+        raise ConfigError(f"{where}: {block}.{field}: missing; for example {example}")
+    name = options[field]
+    if not isinstance(name, str) or name not in registry:
+        raise ConfigError(f"{where}: {block}.{field}: {registry.unknown(name)}")
+    return name
+
+
+def _no_such_file(file: Path) -> str:
+    beside = sorted(p.name for p in file.parent.glob("*.yaml")) if file.parent.is_dir() else []
+    near = get_close_matches(file.name, beside, n=1, cutoff=0.4)
+    advice = f"did you mean {file.parent / near[0]}?" if near else "name an experiment's YAML file, " \
+        "for example configs/digits.yaml"
+    return f"{file}: no such file; {advice}"
+
+
+def _explain(kind: type[BaseModel], mistake: ErrorDetails) -> str:
+    """One line: the field, what is wrong with its value, and a value that works."""
+    path = [str(part) for part in mistake["loc"]]
+    field = ".".join(path)
+    match mistake["type"]:
+        case "extra_forbidden":
+            known = list(_block_at(kind, path[:-1]).model_fields)
+            near = get_close_matches(path[-1], known, n=1)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            return f"{field}: unknown key; {hint}known: {', '.join(known)}"
+        case "missing" if path[-1] in _block_at(kind, path[:-1]).model_fields:
+            return f"{field}: missing; {_working_value(kind, path)}"
+        case "value_error":
+            reason = str(mistake["ctx"]["error"])
+            return reason if not field or field in reason else f"{field}: {reason}"
+    reason = mistake["msg"][0].lower() + mistake["msg"][1:]
+    return f"{field}: {mistake['input']!r}: {reason}; {_working_value(kind, path)}"
+
+
+def _block_at(kind: type[BaseModel], path: list[str]) -> type[BaseModel]:
+    """The block that a path leads into; past a field that is no block, the last one that is."""
+    for step in path:
+        if kind is PublishConfig and step == "gate":
+            return Bound
+        inner = kind.model_fields[step].annotation if step in kind.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return kind
+        kind = inner
+    return kind
+
+
+def _working_value(kind: type[BaseModel], path: list[str]) -> str:
+    """A value for the innermost field that the path names: its example, else its default."""
+    fields = _block_at(kind, path[:-1]).model_fields
+    info = next((fields[step] for step in reversed(path) if step in fields), None)
+    if info is not None and info.examples:
+        return f"{json.dumps(info.examples[0])} works"
+    if info is None or info.is_required():
+        return f"see `gan config schema` for {'.'.join(path)}"
+    default = info.get_default(call_default_factory=True)
+    shown = default.model_dump(mode="json") if isinstance(default, BaseModel) else default
+    return f"{json.dumps(shown, default=list)} works"

@@ -1,0 +1,61 @@
+"""Every error a user can meet, by who can put it right.
+
+GanError                 exit 1
+  ConfigError            exit 2   the person who wrote the YAML or the command
+  DataError              exit 1   the person who owns the data set
+    DamagedFile          exit 1   a stored file is not what its manifest says
+  StoreError             exit 1   the operator: the store refused or lost something
+  CheckpointError        exit 1   the operator: no checkpoint fits this run
+  Superseded             exit 1   nobody: a newer start of the same run took over
+  WorkersFailed          exit 1   the operator: training workers or a server kept dying
+  Diverged               exit 1   the researcher: a loss is no longer finite
+  GateRefused            exit 3   the researcher: a published version may not become champion
+"""
+
+from __future__ import annotations
+
+
+class GanError(Exception):
+    """Something a person can put right; its message says what and how."""
+
+    exit_code = 1
+
+
+class ConfigError(GanError):
+    """A setting, an argument or a file name that cannot work."""
+
+    exit_code = 2
+
+
+class DataError(GanError):
+    """The data set is not what its source promises."""
+
+
+class DamagedFile(DataError):  # noqa: N818 - named for what happened, as the message starts
+    """A stored file whose size or sha256 differs from its manifest."""
+
+
+class StoreError(GanError):
+    """The object store refused an operation or lost an object."""
+
+
+class CheckpointError(GanError):
+    """No checkpoint can be loaded, or the one found belongs to another run."""
+
+
+class Superseded(GanError):  # noqa: N818
+    """A newer attempt at the same run exists; this one must not write."""
+
+
+class WorkersFailed(GanError):  # noqa: N818
+    """Processes that a run needs died, or never answered, more often than the profile allows."""
+
+
+class Diverged(GanError):  # noqa: N818
+    """A loss or gradient is not finite."""
+
+
+class GateRefused(GanError):  # noqa: N818
+    """A metric is outside the bounds that the gate sets."""
+
+    exit_code = 3

@@ -1,0 +1,210 @@
+"""What makes a prefix an artefact: a manifest, written last, that names every file with size and sha256.
+
+A prefix with no manifest is not there.  The digest of an artefact is the sha256 of its sorted (path, sha256):
+two artefacts with the same digest hold the same bytes, whoever made them and when.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import platform
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from gan_core.config import Config
+from gan_core.errors import DamagedFile
+from gan_core.store import Store, flush, no_room
+
+MANIFEST = "MANIFEST.json"
+CLAIM = "CLAIM.json"
+TOOLS = ("torch", "numpy", "pyarrow", "ray", "prefect", "gan-pipelines")
+
+
+class File(Config):
+    """One file of an artefact; `path` is relative to its prefix."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Parent(Config):
+    """An artefact that this one was made from."""
+
+    kind: str
+    uri: str
+    digest: str
+
+
+class Manifest(Config):
+    """MANIFEST.json."""
+
+    kind: str
+    key: str
+    files: tuple[File, ...]
+    parents: tuple[Parent, ...] = ()
+    facts: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    created: str
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the sorted (path, sha256) of the files."""
+        listed = sorted((f.path, f.sha256) for f in self.files)
+        return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+
+
+@dataclass
+class Draft:
+    """An artefact in the making: write its files below `path`, its facts into `facts`."""
+
+    path: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def artefact(
+    store: Store,
+    prefix: str,
+    *,
+    kind: str,
+    key: str,
+    parents: tuple[Parent, ...] = (),
+    exclusive: bool = False,
+) -> Iterator[Draft]:
+    """Builds an artefact aside and puts it in place, manifest last, when the block ends well.
+
+    What stood there before is replaced; with `exclusive`, FileExistsError when anything stands there, and of several
+    that race for one prefix exactly one wins.  StoreError when there is no room.
+    """
+    draft = Draft(store.staging())
+    try:
+        with no_room(store.uri(prefix)):
+            yield draft
+            manifest = Manifest(
+                kind=kind,
+                key=key,
+                files=tuple(_describe(p, draft.path) for p in sorted(draft.path.rglob("*")) if p.is_file()),
+                parents=parents,
+                facts=draft.facts,
+                versions=tool_versions(),
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+            _commit(store, prefix, draft.path, manifest, exclusive)
+    finally:
+        shutil.rmtree(draft.path, ignore_errors=True)
+
+
+def read_manifest(store: Store, prefix: str) -> Manifest | None:
+    """The manifest of a finished artefact; None when there is none.  DamagedFile when it cannot be understood."""
+    try:
+        text = store.read(f"{prefix}/{MANIFEST}")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        raise DamagedFile(f"{store.uri(prefix)}/{MANIFEST}: not a manifest: {error.errors()[0]['msg']}; "
+                          "remove it, and the next run makes the artefact again") from None
+
+
+def missing_files(store: Store, prefix: str, manifest: Manifest) -> list[str]:
+    """Files that are not there at the size the manifest states.  Cheap: sizes only."""
+    sizes = store.sizes(prefix)
+    return [f.path for f in manifest.files if sizes.get(f.path) != f.size]
+
+
+def damaged_files(store: Store, prefix: str, manifest: Manifest) -> list[str]:
+    """One line for each file that is missing or whose bytes are not the manifest's.  Reads everything."""
+    problems = []
+    for file in manifest.files:
+        try:
+            read_file(store, prefix, file)
+        except DamagedFile as problem:
+            problems.append(str(problem))
+    return problems
+
+
+def read_file(store: Store, prefix: str, file: File) -> bytes:
+    """The bytes of one file.  DamagedFile when it is missing or differs from the manifest."""
+    uri = store.uri(f"{prefix}/{file.path}")
+    try:
+        data = store.read(f"{prefix}/{file.path}")
+    except FileNotFoundError:
+        raise DamagedFile(f"{uri}: is missing, though its manifest lists it") from None
+    if len(data) != file.size:
+        raise DamagedFile(f"{uri}: is damaged: {len(data)} bytes, its manifest says {file.size}")
+    found = hashlib.sha256(data).hexdigest()
+    if found != file.sha256:
+        raise DamagedFile(f"{uri}: is damaged: sha256 {found[:12]}…, its manifest says {file.sha256[:12]}…")
+    return data
+
+
+def read_named(store: Store, prefix: str, manifest: Manifest, path: str) -> bytes:
+    """The checked bytes of the file at `path`.  DamagedFile when the manifest does not list it."""
+    for file in manifest.files:
+        if file.path == path:
+            return read_file(store, prefix, file)
+    raise DamagedFile(f"{store.uri(prefix)}: its manifest lists no {path}")
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def canonical_digest(value: Mapping[str, Any]) -> str:
+    """sha256 of canonical JSON: sorted keys, no spaces, no NaN."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of what the result may depend on, for the record; they are in no key."""
+    found = {"python": platform.python_version()}
+    for tool in TOOLS:
+        try:
+            found[tool] = version(tool)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _describe(path: Path, root: Path) -> File:
+    return File(path=path.relative_to(root).as_posix(), size=path.stat().st_size, sha256=sha256_of(path))
+
+
+def _commit(store: Store, prefix: str, built: Path, manifest: Manifest, exclusive: bool) -> None:
+    text = manifest.model_dump_json(indent=1).encode()
+    if store.is_local and (exclusive or not store.exists(prefix)):
+        (built / MANIFEST).write_bytes(text)
+        for name in (*(f.path for f in manifest.files), MANIFEST):
+            flush(built / name)  # a rename that outlives a power cut must not name files that did not
+        target = store.local_path(prefix)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            built.rename(target)  # whole or absent, and only where nothing stands
+            return
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            if exclusive:
+                raise FileExistsError(store.uri(prefix)) from error
+    elif exclusive:
+        if store.exists(f"{prefix}/{MANIFEST}"):
+            raise FileExistsError(store.uri(prefix))
+        store.create(f"{prefix}/{CLAIM}", json.dumps({"key": manifest.key}).encode())
+    store.delete(f"{prefix}/{MANIFEST}")
+    for file in manifest.files:
+        store.put(built / file.path, f"{prefix}/{file.path}")
+    store.write(f"{prefix}/{MANIFEST}", text)

@@ -1,0 +1,48 @@
+"""Whether a generator draws the class it is asked for, judged by a classifier that knows only real images."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_core.errors import DataError
+
+MOST_TRAINING = 10_000  # an SVC's time grows with the square of its training set
+BATCH = 1000  # generated images brought to float64 at a time
+
+
+def class_agreement(
+    train_images: NDArray[np.uint8],
+    train_labels: NDArray[np.int64],
+    generated: NDArray[np.uint8],
+    requested: NDArray[np.int64],
+) -> float:
+    """Share of generated images that the classifier puts into the class that was requested, 0 … 1.
+
+    train_images, generated: [n, C, H, W].  train_labels, requested: [n].  The classifier is scikit-learn's
+    SVC with its RBF kernel on pixels scaled to [0, 1], fitted to `training_subset` of the real images; it has
+    no randomness.  DataError when images and labels do not pair up.
+    """
+    if len(generated) != len(requested) or not len(generated):
+        raise DataError(f"{len(generated)} generated images and {len(requested)} requested classes do not "
+                        "pair up; generate one image for each requested class")
+    chosen = training_subset(len(train_labels))
+    known = train_labels[chosen]
+    if (known == known[0]).all():  # an SVC refuses a set with one class; there is nothing to tell apart
+        return float((requested == known[0]).mean())
+    from sklearn.svm import SVC  # takes a second to import
+
+    classifier = SVC().fit(_scaled(train_images[chosen]), known)
+    starts = range(0, len(generated), BATCH)
+    found = np.concatenate([classifier.predict(_scaled(generated[i : i + BATCH])) for i in starts])
+    return float((found == requested).mean())
+
+
+def training_subset(n: int) -> NDArray[np.int64]:
+    """Indices of all n examples, or of 10,000 spread evenly over them: classes may lie sorted."""
+    return np.arange(n) if n <= MOST_TRAINING else np.arange(MOST_TRAINING) * n // MOST_TRAINING
+
+
+def _scaled(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """[n, C, H, W] uint8 to [n, C · H · W] in [0, 1]."""
+    return images.reshape(len(images), -1) / 255.0

@@ -1,0 +1,228 @@
+"""The `domain` feature network: a small classifier of the data set itself.
+
+Trained on the labels of the train split, or left at its random first weights where there are none; both are
+functions of a seed.  It sees what tells this data's classes apart, at the cost of being comparable within one
+data set only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_from
+from safetensors.torch import save as bytes_of
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d, cross_entropy, relu
+
+from gan_core.config import Config
+from gan_core.data.shards import Split
+from gan_core.errors import DamagedFile, DataError
+
+FEATURES = 64
+WEIGHTS_FILE, FACTS_FILE = "domain.safetensors", "domain.json"
+
+LONGEST_SIDE = 64  # larger images are averaged down to this many pixels first
+SMALLEST_MAP = 4
+FIRST_WIDTH, WIDEST = 16, 64
+
+EPOCHS = 20
+MOST_IMAGES = 120_000  # seen in training, whatever the size of the split
+BATCH = 64
+LEARNING_RATE = 2e-3
+FEATURE_BATCH = 256
+MOST_STANDARDISED = 10_000
+
+
+class DomainFacts(Config):
+    """domain.json.
+
+    trained_on: images seen in training, repetitions counted; 0 for random weights.  accuracy: share of the
+    validation split put into its class; None without labels.
+    """
+
+    shape: tuple[int, int, int]
+    classes: int
+    seed: int
+    trained_on: int
+    accuracy: float | None = None
+
+
+class Classifier(nn.Module):
+    """Images [n, C, H, W] float32 in [−1, 1] to features [n, 64], and on to class logits.
+
+    centre: [64], spread: [], the mean of the training features and the root of their mean variance.
+    """
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, shape: tuple[int, int, int], classes: int) -> None:
+        super().__init__()
+        channels, height, width = shape
+        shrink = min(1.0, LONGEST_SIDE / max(height, width))
+        self.seen = max(1, round(height * shrink)), max(1, round(width * shrink))
+        self.convs = nn.ModuleList([nn.Conv2d(channels, FIRST_WIDTH, 3, 1, 1)])
+        (height, width), last = self.seen, FIRST_WIDTH
+        while max(height, width) > SMALLEST_MAP:
+            following = min(2 * last, WIDEST)
+            self.convs.append(nn.Conv2d(last, following, 3, 2, 1))
+            height, width, last = -(-height // 2), -(-width // 2), following
+        self.to_features = nn.Linear(last * height * width, FEATURES)
+        self.to_logits = nn.Linear(FEATURES, classes) if classes else None
+        self.register_buffer("centre", torch.zeros(FEATURES))
+        self.register_buffer("spread", torch.ones(()))
+        self.apply(_initialise)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The features in units of their spread, so that a distance means the same in every network."""
+        return (self.hidden(images) - self.centre) / self.spread
+
+    def hidden(self, images: Tensor) -> Tensor:
+        """[n, C, H, W] -> [n, 64], taken before the non-linearity: nearer to a Gaussian than after it."""
+        x = adaptive_avg_pool2d(images, self.seen) if images.shape[2:] != self.seen else images
+        for conv in self.convs:
+            x = relu(conv(x))
+        hidden: Tensor = self.to_features(x.flatten(1))
+        return hidden
+
+    def logits(self, images: Tensor) -> Tensor:
+        """[n, C, H, W] -> [n, classes]; only where there are classes."""
+        if self.to_logits is None:
+            raise DataError("this domain network has no classes to tell apart; its data set has no labels")
+        logits: Tensor = self.to_logits(relu(self.hidden(images)))
+        return logits
+
+
+@dataclass(frozen=True, eq=False)
+class DomainNetwork:
+    """A feature network with what is known of it."""
+
+    facts: DomainFacts
+    network: Classifier
+
+    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """[n, C, H, W] uint8 -> [n, 64] float32.  DataError for images of another shape."""
+        if images.ndim != 4 or images.shape[1:] != self.facts.shape or images.dtype != np.uint8:
+            raise DataError(f"images {images.dtype} {images.shape} do not fit the domain network, "
+                            f"which was made for uint8 (n, {', '.join(map(str, self.facts.shape))})")
+        made = np.empty((len(images), FEATURES), np.float32)
+        with one_thread(), torch.inference_mode():
+            for start in range(0, len(images), FEATURE_BATCH):
+                batch = images[start : start + FEATURE_BATCH]
+                made[start : start + len(batch)] = self.network(_normalised(batch)).numpy()
+        return made
+
+    def save(self, directory: Path) -> None:
+        """Writes domain.safetensors and domain.json; equal networks give equal bytes."""
+        (directory / WEIGHTS_FILE).write_bytes(bytes_of(self.network.state_dict()))
+        (directory / FACTS_FILE).write_text(self.facts.model_dump_json(indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, weights: bytes, facts: bytes) -> Self:
+        """From the bytes of both files.  DamagedFile when they are not what `save` writes."""
+        try:
+            known = DomainFacts.model_validate_json(facts)
+            network = Classifier(known.shape, known.classes)
+            network.load_state_dict(tensors_from(weights))
+        except (ValidationError, SafetensorError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise DamagedFile(f"{WEIGHTS_FILE} or {FACTS_FILE} is not a domain network's: {reason}; "
+                              "remove the artefact, and the next run makes it again") from None
+        return cls(known, network)
+
+
+def train_domain(
+    split: Split, shape: tuple[int, int, int], classes: int, seed: int, validation: Split | None = None
+) -> DomainNetwork:
+    """Trains on a split for 20 epochs, at most 120,000 images; without classes weights stay random.
+
+    The result is a function of (split, shape, classes, seed): it runs on one thread and leaves torch's global
+    random numbers alone.  facts.accuracy is measured on `validation` where that is given and has labels.
+    """
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = Classifier(shape, classes)
+        trained_on = 0
+        if split.labels is not None and classes:
+            trained_on = min(EPOCHS * len(split), MOST_IMAGES)
+            _descend(network, split, torch.from_numpy(split.labels.astype(np.int64)), trained_on, seed)
+        _standardise(network, split, seed)
+        accuracy = None
+        if trained_on and validation is not None and validation.labels is not None:
+            accuracy = _accuracy(network, validation, validation.labels)
+    facts = DomainFacts(shape=shape, classes=classes, seed=seed, trained_on=trained_on, accuracy=accuracy)
+    return DomainNetwork(facts, network)
+
+
+def _descend(network: Classifier, split: Split, labels: Tensor, images: int, seed: int) -> None:
+    """Adam on the cross-entropy, its learning rate falling to 0; each epoch is a fresh permutation."""
+    order = _order(len(split), images, seed)
+    steps = -(-images // BATCH)
+    optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
+    falling = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+    for start in range(0, images, BATCH):
+        chosen = order[start : start + BATCH]
+        loss = cross_entropy(network.logits(_normalised(split.gather(chosen.numpy()))), labels[chosen])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        falling.step()
+
+
+def _standardise(network: Classifier, split: Split, seed: int) -> None:
+    """Sets centre and spread from the split, or from 10,000 of its examples drawn by the seed."""
+    chosen = _order(len(split), min(len(split), MOST_STANDARDISED), seed).numpy()
+    with torch.inference_mode():
+        batches = [chosen[start : start + FEATURE_BATCH] for start in range(0, len(chosen), FEATURE_BATCH)]
+        hidden = torch.cat([network.hidden(_normalised(split.gather(batch))) for batch in batches])
+        spread = hidden.var(dim=0, correction=0).mean().sqrt()
+        network.centre.copy_(hidden.mean(dim=0))
+        network.spread.copy_(torch.where(spread > 0, spread, 1.0))
+
+
+def _order(examples: int, images: int, seed: int) -> Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    epochs = -(-images // examples)
+    return torch.cat([torch.randperm(examples, generator=draw) for _ in range(epochs)])[:images]
+
+
+def _accuracy(network: Classifier, split: Split, labels: NDArray[np.int64]) -> float:
+    right = 0
+    with torch.inference_mode():
+        for start in range(0, len(split), FEATURE_BATCH):
+            here = np.arange(start, min(start + FEATURE_BATCH, len(split)))
+            found = network.logits(_normalised(split.gather(here))).argmax(dim=1).numpy()
+            right += int((found == labels[here]).sum())
+    return right / len(split)
+
+
+def _normalised(images: NDArray[np.uint8]) -> Tensor:
+    """uint8 0 … 255 to float32 −1 … 1."""
+    return torch.from_numpy(images.astype(np.float32)) / 127.5 - 1
+
+
+def _initialise(module: nn.Module) -> None:
+    """He et al. 2015, so that random weights keep the scale of what passes through; biases 0."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch on one thread while the block runs: sums are taken in one order, however many cores there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

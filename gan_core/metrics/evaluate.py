@@ -1,0 +1,139 @@
+"""Every metric of one generator on one split, with as many generated images as real ones.
+
+    wanted = requested_labels(shards, config)
+    scores = measure(shards, generator_images(wanted), wanted, config, domain)
+
+The real images are the first n of the split in stored order, n being `config.samples` or the whole split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import FiniteFloat
+
+from gan_core.config import NEIGHBOUR_METRICS, Config, EvaluateConfig
+from gan_core.data.shards import Shards
+from gan_core.errors import DataError
+from gan_core.metrics.agreement import class_agreement, training_subset
+from gan_core.metrics.domain import DomainNetwork
+from gan_core.metrics.frechet import frechet_distance
+from gan_core.metrics.kernel import kernel_distance
+from gan_core.metrics.moments import Moments
+from gan_core.metrics.neighbours import neighbours
+
+CLASS_AGREEMENT = "class_agreement"
+
+
+class Measured(Config):
+    """One metric's value with what it takes to measure it again.
+
+    network: what the images went through ('domain', 'pixels', 'svc').  k: neighbours, where the metric has
+    them.  subsets, subset_size: those of the kernel distance, as evaluated.
+    """
+
+    value: FiniteFloat
+    n_real: int
+    n_fake: int
+    split: str
+    network: str
+    seed: int
+    k: int | None = None
+    subsets: int | None = None
+    subset_size: int | None = None
+
+
+def requested_labels(shards: Shards, config: EvaluateConfig) -> NDArray[np.int64] | None:
+    """The labels [n] of the real examples that `measure` compares with; None where the set has none.
+
+    A generator asked for these makes the classes as often as the split has them.  DataError as in `measure`.
+    """
+    n = _count(shards, config)
+    labels = shards.split(config.split).labels
+    return None if labels is None else labels[:n].astype(np.int64)
+
+
+def measure(
+    shards: Shards,
+    generated: NDArray[np.uint8],
+    requested: NDArray[np.int64] | None,
+    config: EvaluateConfig,
+    domain: DomainNetwork,
+) -> dict[str, Measured]:
+    """The metrics that `config.metric_names` lists, in that order.
+
+    generated: [n, C, H, W] uint8.  requested: [n], the class each was asked for; None from a generator that
+    takes none, and then, as for a data set without labels, class_agreement is left out.  DataError, with
+    advice, when the split is smaller than `config.samples`, when n ≤ k, and when `generated` is not n images
+    of the set's shape.
+    """
+    n = _count(shards, config)
+    if generated.shape != (n, *shards.shape):
+        raise DataError(f"the generated images have the shape {generated.shape}; "
+                        f"evaluate.samples on this split asks for {(n, *shards.shape)}")
+    real = shards.split(config.split).gather(np.arange(n))
+    terms = {"n_real": n, "n_fake": n, "split": config.split, "seed": config.seed}
+    measured: dict[str, Measured] = {}
+    for network in config.networks:
+        wanted = [name for name in config.metric_names if name.endswith(f"_{network}")]
+        seen_real, seen_fake = _seen_by(network, real, domain), _seen_by(network, generated, domain)
+        measured |= _compared(seen_real, seen_fake, wanted, config, {**terms, "network": network})
+    if requested is not None and shards.split("train").labels is not None:
+        agreement = _agreement(shards, generated, requested)
+        measured[CLASS_AGREEMENT] = Measured(value=agreement, network="svc", **terms)
+    return measured
+
+
+def _compared(
+    real: NDArray[Any], fake: NDArray[Any], names: list[str], config: EvaluateConfig, terms: Mapping[str, Any]
+) -> dict[str, Measured]:
+    """The named metrics between two sets of features [n, d]."""
+    near = neighbours(real, fake, config.k)
+    measured = {}
+    for name in names:
+        measure_name = name.removesuffix(f"_{terms['network']}")
+        if measure_name in NEIGHBOUR_METRICS:
+            measured[name] = Measured(value=getattr(near, measure_name), k=config.k, **terms)
+        elif measure_name == "fd":
+            measured[name] = Measured(value=frechet_distance(Moments.of(real), Moments.of(fake)), **terms)
+        else:
+            measured[name] = _kernel(real, fake, config, terms)
+    return measured
+
+
+def _kernel(
+    real: NDArray[Any], fake: NDArray[Any], config: EvaluateConfig, terms: Mapping[str, Any]
+) -> Measured:
+    size = min(config.kid_subset_size, len(real))
+    subsets = config.kid_subsets if size < len(real) else 1
+    distance = kernel_distance(real, fake, subsets=subsets, subset_size=size, seed=config.seed)
+    return Measured(value=distance, subsets=subsets, subset_size=size, **terms)
+
+
+def _seen_by(network: str, images: NDArray[np.uint8], domain: DomainNetwork) -> NDArray[Any]:
+    """The features [n, d] that a network named in the configuration takes of images [n, C, H, W]."""
+    return domain.features(images) if network == "domain" else images.reshape(len(images), -1)
+
+
+def _agreement(shards: Shards, generated: NDArray[np.uint8], requested: NDArray[np.int64]) -> float:
+    train = shards.split("train")
+    chosen = training_subset(len(train))
+    labels = np.asarray(train.labels)[chosen]
+    return class_agreement(train.gather(chosen), labels, generated, requested)
+
+
+def _count(shards: Shards, config: EvaluateConfig) -> int:
+    """How many real and how many generated images are compared.  DataError when that cannot work."""
+    there = len(shards.split(config.split))
+    n = config.samples or there
+    if n > there:
+        raise DataError(f"evaluate.samples={n} is more than the {there} of the '{config.split}' split; "
+                        f"evaluate.samples={there} works, or null for all of them")
+    if n <= config.k:
+        enough = f"evaluate.k={n - 1} works" if n > 1 else "the split needs two examples or more"
+        raise DataError(f"evaluate.k={config.k} needs at least {config.k + 1} samples, and {n} of the "
+                        f"'{config.split}' split are compared; {enough}")
+    return n

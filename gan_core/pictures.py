@@ -1,0 +1,29 @@
+"""Images to look at: pixel levels and sample grids."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+GAP = 1  # pixels of background between two images, before enlarging
+LONG_SIDE = 64  # small images are enlarged by a whole factor up to about this many pixels
+
+
+def to_uint8(images: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """float −1 … 1 to uint8 0 … 255, the nearest level; what lies outside is clipped."""
+    levels: NDArray[np.uint8] = np.clip(np.rint((images + 1) * 127.5), 0, 255).astype(np.uint8)
+    return levels
+
+
+def grid(images: NDArray[np.uint8], columns: int) -> Image.Image:
+    """[n, C, H, W] uint8 as one picture, row by row; C is 1 (grey) or 3 (RGB)."""
+    n, channels, height, width = images.shape
+    rows = -(-n // columns)
+    sheet = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, channels), 255, np.uint8)
+    for i, image in enumerate(images):
+        top, left = (i // columns) * (height + GAP) + GAP, (i % columns) * (width + GAP) + GAP
+        sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    picture = Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
+    factor = max(1, LONG_SIDE // max(height, width))
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)

@@ -1,0 +1,1 @@
+"""GAN systems, one a file: networks, phases, losses, and what sampling means."""

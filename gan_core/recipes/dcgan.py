@@ -1,0 +1,87 @@
+"""Class-conditional DCGAN: the non-saturating loss with R1 on a discriminator without norm.
+
+Radford et al. 2016 (arXiv:1511.06434) for the networks, Goodfellow et al. 2014 for the loss, Mescheder et al. 2018
+(arXiv:1801.04406) for the penalty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from gan_core.config import DcganOptions
+from gan_core.errors import ConfigError
+from gan_core.losses.adversarial import non_saturating_d, non_saturating_g
+from gan_core.losses.penalties import zero_centred
+from gan_core.models.dcgan import DcganDiscriminator, DcganGenerator
+from gan_core.models.spec import GeneratorSpec, InputSpec
+from gan_core.recipes.draw import Draw
+from gan_core.recipes.recipe import Batch, DataSpec, Loss, Networks, Phase
+
+
+class Dcgan:
+    """One generator, one discriminator, trained in turn on each batch."""
+
+    averaged = ("generator",)
+
+    def __init__(self, options: DcganOptions, data: DataSpec) -> None:
+        if options.conditional and not data.classes:
+            raise ConfigError("model.conditional: true, but the data has no labels; model.conditional=false works")
+        self.options = options
+        self.shape = data.shape
+        self.classes = data.classes if options.conditional else 0
+
+    def networks(self) -> dict[str, nn.Module]:
+        o = self.options
+        return {
+            "generator": DcganGenerator(self.shape, self.classes, o.latent, o.width),
+            "discriminator": DcganDiscriminator(self.shape, self.classes, o.width),
+        }
+
+    def phases(self) -> tuple[Phase, ...]:
+        return (
+            Phase("discriminator", ("discriminator",), self.options.discriminator_optimizer),
+            Phase("generator", ("generator",), self.options.generator_optimizer),
+        )
+
+    def loss(self, phase: str, nets: Networks, batch: Batch, draw: Draw) -> Loss:
+        label = batch["label"] if self.classes else None
+        inputs = self.inputs(draw, label)
+        return self._d_loss(nets, batch["image"], label, inputs) if phase == "discriminator" \
+            else self._g_loss(nets, label, inputs)
+
+    def _d_loss(self, nets: Networks, real: Tensor, label: Tensor | None, inputs: dict[str, Tensor]) -> Loss:
+        with torch.no_grad():
+            fake = self.generate(nets, inputs)
+        real.requires_grad_(self.options.r1_gamma > 0)
+        real_logits, fake_logits = nets["discriminator"](real, label), nets["discriminator"](fake, label)
+        loss = non_saturating_d(real_logits, fake_logits)
+        scalars = {"loss/discriminator": loss, "logits/real": real_logits, "logits/fake": fake_logits}
+        if self.options.r1_gamma:
+            r1 = zero_centred(real, real_logits)
+            loss = loss + self.options.r1_gamma / 2 * r1
+            scalars["penalty/r1"] = r1
+        return Loss(loss, scalars)
+
+    def _g_loss(self, nets: Networks, label: Tensor | None, inputs: dict[str, Tensor]) -> Loss:
+        loss = non_saturating_g(nets["discriminator"](self.generate(nets, inputs), label))
+        return Loss(loss, {"loss/generator": loss})
+
+    def inputs(self, draw: Draw, condition: Tensor | None) -> dict[str, Tensor]:
+        noise = {"z": draw.normal("z", self.options.latent)}
+        return noise if condition is None else {**noise, "label": condition}
+
+    def generate(self, nets: Networks, inputs: Mapping[str, Tensor]) -> Tensor:
+        return nets["generator"](**inputs)
+
+    def published(self) -> tuple[str, GeneratorSpec]:
+        o = self.options
+        inputs = {"z": InputSpec(shape=(o.latent,), distribution="normal")}
+        if self.classes:
+            inputs["label"] = InputSpec(shape=(), distribution="condition", classes=self.classes)
+        options = {"shape": self.shape, "classes": self.classes, "latent": o.latent, "width": o.width}
+        return "generator", GeneratorSpec(
+            family="dcgan_generator", options=options, inputs=inputs, output=self.shape
+        )

@@ -1,0 +1,49 @@
+"""The only source of randomness in training: a function of (seed, position, purpose)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Random numbers for one worker's rows of one global batch.
+
+    Every worker draws for the whole batch and keeps its own rows, so that an example's noise does not depend on how
+    many workers there are.
+    """
+
+    seed: int
+    position: int
+    batch: int
+    rows: slice
+    device: torch.device
+    purpose: str = ""
+
+    @property
+    def count(self) -> int:
+        """Rows that this worker keeps."""
+        return int(self.rows.stop) - int(self.rows.start)
+
+    def within(self, purpose: str) -> Draw:
+        """The same position's draw for another purpose, independent of this one."""
+        return replace(self, purpose=f"{self.purpose}/{purpose}")
+
+    def normal(self, purpose: str, *shape: int) -> Tensor:
+        """[rows, *shape] float32 from N(0, 1)."""
+        drawn = torch.randn(self.batch, *shape, generator=self._generator(purpose), device=self.device)
+        return drawn[self.rows]
+
+    def integers(self, purpose: str, below: int) -> Tensor:
+        """[rows] int64, uniform over 0 … below − 1."""
+        drawn = torch.randint(below, (self.batch,), generator=self._generator(purpose), device=self.device)
+        return drawn[self.rows]
+
+    def _generator(self, purpose: str) -> torch.Generator:
+        name = f"{self.seed}/{self.position}/{self.purpose}/{purpose}"
+        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
+        return torch.Generator(self.device).manual_seed(seed)

@@ -1,0 +1,1 @@
+"""The training engine: state, schedule, loop, workers, checkpoints."""

@@ -1,0 +1,130 @@
+"""Trains one experiment without Ray or Prefect.
+
+    python -m gan_core.train configs/digits.yaml --store ./store
+    torchrun --nproc-per-node 2 -m gan_core.train configs/digits.yaml --store ./store
+
+The same command goes on from the newest checkpoint after any interruption, and does nothing when the run is finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from types import FrameType
+
+import torch.distributed as dist
+
+from gan_core.config import Experiment, key_fields, load_experiment
+from gan_core.data.shards import open_shards, write_shards
+from gan_core.data.source import source_of
+from gan_core.errors import ConfigError, GanError
+from gan_core.manifest import Parent, canonical_digest, missing_files, read_manifest
+from gan_core.store import DEFAULT_STORE, Store
+from gan_core.train.checkpoint import RunPlace
+from gan_core.train.distributed import Workers, backend_for
+from gan_core.train.loop import fit
+from gan_core.train.report import Command
+
+PREFIX_CHARS = 16  # of a key, in the name of what it makes
+
+
+class Terminal:
+    """One line a report on standard error; SIGTERM and SIGINT become a checkpoint and a stop."""
+
+    def __init__(self, images: int) -> None:
+        self.images = images
+        self.signal = 0
+        self._last = (time.monotonic(), 0)
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+
+    def scalars(self, position: int, values: Mapping[str, float]) -> None:
+        then, seen = self._last
+        self._last = (time.monotonic(), position)
+        speed = f"{(position - seen) / (self._last[0] - then):>7,.0f} images/s" if seen else " " * 16
+        losses = "  ".join(f"{name[5:]} {value:.3f}" for name, value in values.items() if name.startswith("loss/"))
+        print(f"{position:>9,} / {self.images:,} images  {speed}  {losses}", file=sys.stderr, flush=True)
+
+    def checkpoint(self, position: int, saved: str) -> None:
+        """The store shows them."""
+
+    def command(self) -> Command:
+        return Command.STOP if self.signal else Command.CONTINUE
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    cli = argparse.ArgumentParser("python -m gan_core.train", description=__doc__,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("experiment", help="YAML file, for example configs/digits.yaml")
+    cli.add_argument("--store", default=DEFAULT_STORE, help="URL or path; default %(default)s")
+    cli.add_argument("--set", action="append", default=[], metavar="a.b=c", help="one setting, instead of the file's")
+    a = cli.parse_args(arguments)
+    try:
+        return _train(load_experiment(a.experiment, a.set), Store(a.store))
+    except GanError as error:
+        print(f"gan_core.train: {error}", file=sys.stderr)
+        return error.exit_code
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _train(experiment: Experiment, store: Store) -> int:
+    workers = _join()
+    if experiment.train.batch % workers.world:
+        raise ConfigError(f"train.batch={experiment.train.batch} does not split over the {workers.world} processes "
+                          "that torchrun started; choose a divisor for --nproc-per-node")
+    if workers.lead:
+        store.check_writable()
+    shards, key = _prepared(experiment, store, workers)
+    prefix = f"runs/{key[:PREFIX_CHARS]}"
+    finished = read_manifest(store, prefix)
+    terminal = Terminal(experiment.train.images)
+    if finished is None or missing_files(store, prefix, finished):
+        shards_manifest = read_manifest(store, shards)
+        assert shards_manifest is not None
+        parent = Parent(kind="shards", uri=store.uri(shards), digest=shards_manifest.digest)
+        done = fit(experiment, open_shards(store, shards), RunPlace(store, prefix, key), terminal, parents=(parent,))
+        if not done:
+            _say(workers, f"stopped by a signal after a checkpoint; the same command goes on: {store.uri(prefix)}")
+            return 128 + (terminal.signal or signal.SIGTERM)
+    _say(workers, f"finished: {store.uri(prefix)}")
+    return 0
+
+
+def _join() -> Workers:
+    """torchrun's process group, when it started this process."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        dist.init_process_group(backend_for(int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    return Workers.current()
+
+
+def _prepared(experiment: Experiment, store: Store, workers: Workers) -> tuple[str, str]:
+    """The prefix of the shards, made here if they are not there, and the key of the run on them."""
+    source = source_of(experiment)
+    made_by = {"data": key_fields(experiment.data), "prepare": key_fields(experiment.prepare),
+               "fingerprint": source.fingerprint()}
+    key = canonical_digest(made_by)
+    prefix = f"shards/{key[:PREFIX_CHARS]}"
+    if workers.lead and read_manifest(store, prefix) is None:
+        write_shards(source, store, prefix, shard_examples=experiment.prepare.shard_examples, key=key)
+    workers.told_by_lead(0)  # the others wait until the shards are there
+    settings = {"seed": experiment.seed, "model": key_fields(experiment.model), "train": key_fields(experiment.train)}
+    return prefix, canonical_digest({"shards": key, **settings})
+
+
+def _say(workers: Workers, line: str) -> None:
+    if workers.lead:
+        print(line, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

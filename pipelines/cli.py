@@ -1,0 +1,155 @@
+"""The `gan` command.
+
+JSON goes to standard output and is all that goes there; everything else goes to standard error.
+Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, 3 the gate refused, 130 interrupted by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from gan_core.errors import GanError
+from gan_core.store import DEFAULT_STORE
+from pipelines.cli_models import models, sample
+
+INTERRUPTED = 130  # as shells report a command that Ctrl-C ended
+
+app = typer.Typer(
+    name="gan",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="From a data set to a published, evaluated, promotable generator.\n\n"
+    "Example: gan run configs/digits.yaml --store ./store",
+)
+config_app = typer.Typer(no_args_is_help=True, help="Experiments' settings: show, schema.")
+app.add_typer(config_app, name="config")
+app.add_typer(models, name="models")
+app.command()(sample)
+
+ExperimentArgument = Annotated[
+    str, typer.Argument(metavar="EXPERIMENT", help="YAML file, for example configs/digits.yaml", show_default=False)
+]
+StoreOption = Annotated[str, typer.Option("--store", metavar="URL|PATH", help="Where everything is kept.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="a.b=c", help="One setting, instead of the file's; repeatable.")
+]
+ProfileOption = Annotated[
+    str | None, typer.Option("--profile", metavar="NAME|FILE", help="Where to run: configs/profiles/NAME.yaml.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+RemakeOption = Annotated[
+    list[str] | None,
+    typer.Option("--remake", metavar="STAGE", help="Make a stage's result again though it is there; repeatable."),
+]
+
+
+@app.command()
+def run(
+    experiment: ExperimentArgument,
+    store: StoreOption = DEFAULT_STORE,
+    set_: SetOption = None,
+    profile: ProfileOption = None,
+    remake: RemakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Runs what is not done yet of prepare, train, evaluate, publish.
+
+    The same command goes on after any interruption, and costs seconds when nothing is new.
+
+    Example: gan run configs/digits.yaml --set train.images=20480
+    """
+    from pipelines.run import run_experiment
+
+    try:
+        outcome = run_experiment(experiment, store, set_ or [], profile, remake or [])
+    except KeyboardInterrupt:
+        print("gan: interrupted; the same command goes on from the newest checkpoint", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        _print_json(outcome.as_json(), indent=None)
+    if outcome.error is not None:
+        raise outcome.error
+
+
+@app.command()
+def plan(
+    experiment: ExperimentArgument,
+    store: StoreOption = DEFAULT_STORE,
+    set_: SetOption = None,
+    profile: ProfileOption = None,
+    remake: RemakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Says what a run would do with each stage, and why: RUN, REUSE, RESUME or DEPENDS.
+
+    Example: gan plan configs/digits.yaml --set evaluate.k=3
+    """
+    from pipelines.run import open_experiment
+    from pipelines.show import plan_table
+
+    opened = open_experiment(experiment, store, set_ or [], profile, remake or [])
+    steps = opened.planner.plan()
+    if as_json:
+        _print_json({"stages": [
+            {"name": step.stage, "action": str(step.action), "reason": step.reason, "key": step.key or None,
+             "uri": opened.store.uri(step.prefix) if step.prefix else None}
+            for step in steps
+        ]})
+    else:
+        plan_table(steps)
+
+
+@config_app.command("show")
+def config_show(
+    experiment: ExperimentArgument, set_: SetOption = None, profile: ProfileOption = None, as_json: JsonOption = False
+) -> None:
+    """Prints every setting of an experiment, defaults included.
+
+    Example: gan config show configs/digits.yaml --set train.batch=64
+    """
+    import yaml
+
+    from pipelines.run import with_profile
+
+    resolved = with_profile(experiment, set_ or [], profile)[0].as_json()
+    if as_json:
+        _print_json(resolved)
+    else:
+        typer.echo(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), nl=False)
+
+
+@config_app.command("schema")
+def config_schema(
+    source: Annotated[str, typer.Option(help="The data set whose options `data` has.")] = "digits",
+    recipe: Annotated[str, typer.Option(help="The GAN system whose options `model` has.")] = "dcgan",
+) -> None:
+    """Prints the JSON schema of an experiment, for editors.
+
+    Example: gan config schema > digits.schema.json
+    """
+    from gan_core.config import experiment_class
+
+    _print_json(experiment_class(source, recipe).model_json_schema())
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point: errors that a person can put right become one line each and an exit code."""
+    try:
+        app(arguments)
+    except GanError as error:
+        for line in str(error).splitlines():
+            print(f"gan: {line}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _print_json(value: Any, indent: int | None = 1) -> None:
+    typer.echo(json.dumps(value, indent=indent, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,265 @@
+"""`gan models list|show|verify` and `gan sample`: what is published, whether it is whole, and what it makes.
+
+JSON goes to standard output and is all that goes there; without --json a table does.  Remarks go to standard
+error.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gan_core.errors import ConfigError, DamagedFile
+from gan_core.manifest import MANIFEST, Manifest, Parent, damaged_files, read_manifest, read_named
+from gan_core.store import DEFAULT_STORE, Store
+from pipelines.models import (
+    aliases_of,
+    current_aliases,
+    find_artefact,
+    lineage,
+    model_names,
+    name_and_version,
+    resolve,
+    version_prefix,
+    whole_versions,
+)
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from gan_core.bundle import Generator
+
+MOST_SAMPLES = 10_000
+HEADLINES = ("fd_", "coverage_", "class_agreement")
+
+HELP = """What is published: list it, show one version, verify its files.
+
+Example: gan models show digits@latest
+"""
+
+models = typer.Typer(name="models", no_args_is_help=True, help=HELP)
+
+AddressArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ADDRESS",
+        help="NAME, NAME@latest or NAME@0003 in --store, or a URL ending in models/NAME@latest",
+        show_default=False,
+    ),
+]
+StoreOption = Annotated[str, typer.Option("--store", metavar="URL|PATH", help="Where everything is kept.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+@models.command("list")
+def list_models(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """Every published version: its aliases, its date, its headline metrics.
+
+    Example: gan models list --store s3://bucket/gans
+    """
+    place = Store(store)
+    listed = {name: _listed(place, name) for name in model_names(place)}
+    if as_json:
+        _print_json([{"name": name, "versions": found} for name, found in listed.items()])
+    elif not listed:
+        typer.echo(f"no models in {place.url} yet; `gan run EXPERIMENT.yaml` publishes one", err=True)
+    else:
+        rows = [
+            [name, v["version"], ", ".join(v["aliases"]), v["created"], _headline(v["metrics"])]
+            for name, found in listed.items()
+            for v in reversed(found)
+        ]
+        _print_table(["model", "version", "aliases", "published", "metrics"], rows)
+
+
+@models.command()
+def show(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """One version: its metrics, its files, and what it was made from.
+
+    Example: gan models show digits@latest --json
+    """
+    place, prefix = resolve(address, Store(store))
+    manifest = _manifest(place, prefix)
+    shown = _shown(place, prefix, manifest)
+    if as_json:
+        _print_json(shown)
+        return
+    typer.echo(f"{shown['uri']}  {', '.join(shown['aliases']) or 'no alias'}  {manifest.created}")
+    measured = [
+        [name, _number(m.get("value")), ", ".join(f"{k}={v}" for k, v in m.items() if k != "value")]
+        for name, m in shown["metrics"].items()
+    ]
+    files = [[f["path"], f"{f['size']:,}", f["sha256"][:12]] for f in shown["files"]]
+    origin = [[p["kind"], p["uri"], p["digest"][:12]] for p in shown["lineage"]]
+    for head, rows in (
+        (["metric", "value", "how"], measured),
+        (["file", "bytes", "sha256"], files),
+        (["lineage", "at", "digest"], origin),
+    ):
+        typer.echo()
+        _print_table(head, rows)
+
+
+@models.command()
+def verify(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """Reads every file of a version, and of the shards, run and scores it was made from where they are still there.
+
+    Each sha256 is compared with its manifest; exit code 1 when one differs.
+
+    Example: gan models verify digits@champion
+    """
+    place, prefix = resolve(address, Store(store))
+    uri = place.uri(prefix)
+    try:
+        manifest = _manifest(place, prefix)
+        origin = [found for parent in lineage(place, manifest.parents) if (found := find_artefact(place, parent))]
+        problems = [p for at, made in [(prefix, manifest), *origin] for p in damaged_files(place, at, made)]
+        whole = f"{uri}: all {len(manifest.files)} files whole"
+        if origin:
+            count = sum(len(made.files) for _, made in origin)
+            whole += f", and all {count} of what it was made from: {', '.join(at for at, _ in origin)}"
+    except DamagedFile as problem:  # the manifest itself
+        problems = [str(problem)]
+    if as_json:
+        _print_json({"uri": uri, "ok": not problems, "problems": problems})
+    else:
+        typer.echo("\n".join(problems) if problems else whole)
+    if problems:
+        raise typer.Exit(1)
+
+
+def sample(
+    address: AddressArgument,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="The picture to write.")],
+    n: Annotated[int, typer.Option("--n", help=f"How many images, 1 to {MOST_SAMPLES:,}.")] = 64,
+    label: Annotated[
+        int | None, typer.Option("--label", help="The class of all images; without it classes take turns.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", help="The same seed gives the same picture on every machine.")
+    ] = 0,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Draws a grid of images from a published generator.
+
+    Example: gan sample digits@champion --n 64 --out grid.png
+    """
+    _check_picture(n, out)
+    place, prefix = resolve(address, Store(store))
+    from gan_core.bundle import read_generator  # torch takes seconds to import; wrong usage is told at once
+    from gan_core.pictures import grid
+
+    generator = read_generator(place, prefix)
+    channels = generator.spec.output[0]
+    if channels not in (1, 3):
+        raise ConfigError(f"{generator.uri}: makes images of {channels} channels, a grid has 1 or 3; "
+                          "sample it in Python with gan_core.bundle.load_generator")
+    picture = grid(generator.sample(n, seed=seed, label=label), _columns(generator, n, label))
+    _save(picture, out)
+    if as_json:
+        _print_json({"uri": generator.uri, "out": str(out), "n": n, "seed": seed, "label": label})
+    else:
+        typer.echo(f"{out}: {n} images of {generator.uri}", err=True)
+
+
+def _check_picture(n: int, out: Path) -> None:
+    """ConfigError for a number of images or a file that cannot work, before anything slow begins."""
+    if not 1 <= n <= MOST_SAMPLES:
+        raise ConfigError(f"--n {n}: from 1 to {MOST_SAMPLES:,} images fit in a grid; --n 64 works")
+    if out.suffix.lower() != ".png":
+        raise ConfigError(f"--out {out}: only PNG is written; --out {out.stem or 'grid'}.png works")
+    if out.is_dir():
+        raise ConfigError(f"--out {out}: is a directory; --out {out / 'grid.png'} works")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {out}: {out.parent} cannot be made: {error.strerror}; "
+                          "name a directory of yours") from None
+    if not os.access(out.parent, os.W_OK):
+        raise ConfigError(f"--out {out}: {out.parent} cannot be written; name a directory of yours")
+
+
+def _save(picture: Image, out: Path) -> None:
+    """Writes a PNG that is whole or absent."""
+    aside = out.parent / f".{out.name}.{uuid.uuid4().hex}"
+    try:
+        picture.save(aside, format="PNG")
+        aside.replace(out)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise ConfigError(f"--out {out}: {reason}; name a file that can be written") from None
+
+
+def _columns(generator: Generator, n: int, label: int | None) -> int:
+    """One column a class where classes take turns and fill a row, else about square."""
+    if label is None and 0 < generator.classes <= n:
+        return generator.classes
+    return math.ceil(math.sqrt(n))
+
+
+def _manifest(store: Store, prefix: str) -> Manifest:
+    manifest = read_manifest(store, prefix)
+    if manifest is None:
+        raise DamagedFile(f"{store.uri(prefix)}/{MANIFEST}: is missing; "
+                          "`gan models list` prints what is whole")
+    return manifest
+
+
+def _listed(store: Store, name: str) -> list[dict[str, Any]]:
+    aliases = current_aliases(store, name)
+    return [
+        {
+            "version": version,
+            "uri": store.uri(version_prefix(name, version)),
+            "aliases": [alias for alias, move in aliases.items() if move.version == version],
+            "created": manifest.created,
+            "metrics": manifest.facts.get("metrics", {}),
+        }
+        for version, manifest in whole_versions(store, name).items()
+    ]
+
+
+def _shown(store: Store, prefix: str, manifest: Manifest) -> dict[str, Any]:
+    known = name_and_version(prefix)
+    uri = store.uri(prefix)
+    this = Parent(kind=manifest.kind, uri=uri, digest=manifest.digest)
+    return {
+        "version": known[1] if known else prefix,
+        "uri": uri,
+        "aliases": list(aliases_of(store, *known)) if known else [],
+        "metrics": json.loads(read_named(store, prefix, manifest, "metrics.json")),
+        "files": [f.model_dump() for f in manifest.files],
+        "lineage": [p.model_dump() for p in (*lineage(store, manifest.parents), this)],
+    }
+
+
+def _headline(metrics: dict[str, Any]) -> str:
+    return "  ".join(f"{k} {_number(v)}" for k, v in metrics.items() if k.startswith(HEADLINES))
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else "none"
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def _print_table(head: list[str], rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*head, box=None, header_style="bold", pad_edge=False)
+    for column in table.columns:
+        column.overflow = "fold"
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, highlight=False).print(table)

@@ -1,0 +1,167 @@
+"""One run of an experiment: each stage is done once, by looking at its files, and what became of it is recorded.
+
+Stages import torch and Ray; they are imported where there is work for them, so that finding all done stays cheap.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gan_core.config import Experiment, experiment_from
+from gan_core.errors import DamagedFile, GanError, StoreError
+from gan_core.manifest import MANIFEST, Parent, damaged_files, read_manifest
+from gan_core.store import Store
+from pipelines.handles import Handle, Published, Scored, Shards, Trained
+from pipelines.keys import INPUTS, features_key
+from pipelines.models import version_prefix
+from pipelines.plan import Action, Planner, Step
+from pipelines.profile import Profile
+from pipelines.records import RunRecord, StageResult, record_path, write_record
+from pipelines.stages.publish import publish
+
+if TYPE_CHECKING:
+    from gan_core.train.checkpoint import RunPlace
+
+HandleT = TypeVar("HandleT", bound=Handle)
+STATUS = {Action.RUN: "RUN", Action.REUSE: "REUSED", Action.RESUME: "RESUMED"}
+
+
+@dataclass
+class Run:
+    """Stages as methods: each does its work, or finds it done, and returns a handle."""
+
+    store: Store
+    experiment: Experiment
+    profile: Profile
+    remake: frozenset[str]
+    path: str
+    record: RunRecord
+    prefixes: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+
+    @staticmethod
+    def of(
+        experiment: dict[str, Any], store: str, profile: dict[str, Any], remake: tuple[str, ...] = (), path: str = ""
+    ) -> Run:
+        """From plain values, as a flow is given them."""
+        settings = experiment_from(experiment)
+        started = datetime.now(UTC)
+        return Run(
+            store=Store(store),
+            experiment=settings,
+            profile=Profile.model_validate(profile),
+            remake=frozenset(remake),
+            path=path or record_path(settings.name, started),
+            record=RunRecord(started=started.isoformat(timespec="seconds"), experiment=experiment),
+        )
+
+    def prepare(self) -> Shards:
+        """The data set as shards."""
+
+        def work(step: Step) -> None:
+            from pipelines.stages.prepare import prepare
+
+            prepare(self.store, self.experiment, key=step.key, prefix=step.prefix)
+
+        return self._stage("prepare", Shards, work)
+
+    def train(self, shards: Shards) -> Trained:
+        """A finished training run on the shards."""
+
+        def launch(place: RunPlace, data: str, parents: tuple[Parent, ...]) -> None:
+            from pipelines.on_ray import train_on_ray
+
+            train_on_ray(self.experiment, self.profile, place, data, parents)
+
+        def work(step: Step) -> None:
+            from pipelines.stages.train import train
+
+            train(self.store, shards, launch, key=step.key, prefix=step.prefix)
+
+        return self._stage("train", Trained, work)
+
+    def evaluate(self, shards: Shards, trained: Trained) -> Scored:
+        """Metrics, samples and report of the trained generator."""
+
+        def work(step: Step) -> None:
+            from pipelines.stages.evaluate import evaluate
+
+            features = features_key(read_manifest(self.store, shards.prefix), self.experiment.evaluate.seed)
+            evaluate(self.store, self.experiment, shards, trained, key=step.key, prefix=step.prefix, features=features)
+
+        return self._stage("evaluate", Scored, work)
+
+    def publish(self, trained: Trained, scored: Scored) -> Published:
+        """A version of the trained generator with its scores, and the gate's verdict on it."""
+        published: list[Published] = []
+
+        def work(step: Step) -> None:
+            published.append(publish(
+                self.store,
+                self.experiment,
+                key=step.key,
+                run_prefix=trained.prefix,
+                scores_prefix=scored.prefix,
+                parents=(trained.parent(), scored.parent()),
+            ))
+            self.prefixes["publish"] = version_prefix(self.experiment.name, published[0].version)
+
+        self._do("publish", work)
+        if published:
+            return published[0]
+        prefix = self.prefixes["publish"]
+        return Published(self.store.uri(prefix), prefix.rpartition("/")[2], promoted=False, refusals=())
+
+    def _stage(self, stage: str, kind: type[HandleT], work: Callable[[Step], None]) -> HandleT:
+        self._do(stage, work)
+        manifest = read_manifest(self.store, self.prefixes[stage])
+        if manifest is None:
+            raise StoreError(f"{self.store.uri(self.prefixes[stage])}/{MANIFEST} is not there after the stage ran; "
+                             "was it removed meanwhile?")
+        self.digests[stage] = manifest.digest
+        return kind(self.store.uri(self.prefixes[stage]), self.prefixes[stage], manifest.digest)
+
+    def _do(self, stage: str, work: Callable[[Step], None]) -> None:
+        """Does a stage's work unless its result is there, and records what became of it."""
+        step = Planner(self.store, self.experiment, self.remake).step(stage, self.digests)
+        self.prefixes[stage] = step.prefix
+        self._write(stages={**self.record.stages, stage: step.record}, running=stage, prefix=step.prefix)
+        started = time.monotonic()
+        status = STATUS[step.action]
+        try:
+            if step.action is not Action.REUSE:
+                work(step)
+        except DamagedFile as error:
+            self._failed(stage, started, error)
+            raise DamagedFile(self._advice(stage, error)) from error
+        except BaseException as error:
+            self._failed(stage, started, error)
+            raise
+        self._result(stage, status, started)
+
+    def _advice(self, stage: str, error: DamagedFile) -> str:
+        """The error, and which upstream stage makes the damaged file again."""
+        for upstream in INPUTS[stage]:
+            manifest = read_manifest(self.store, self.prefixes[upstream])
+            if manifest is not None and damaged_files(self.store, self.prefixes[upstream], manifest):
+                return f"{error}; run again with --remake {upstream} to make it anew"
+        return str(error)
+
+    def _failed(self, stage: str, started: float, error: BaseException) -> None:
+        with suppress(StoreError):  # a full disk takes no record either; the error itself is on its way
+            self._write(error=str(error) if isinstance(error, GanError) else f"{type(error).__name__}: {error}")
+            self._result(stage, "FAILED", started)
+
+    def _result(self, stage: str, status: str, started: float) -> None:
+        uri = self.store.uri(self.prefixes[stage]) if self.prefixes[stage] else ""
+        result = StageResult(name=stage, status=status, seconds=round(time.monotonic() - started, 2), uri=uri)
+        self._write(results=(*self.record.results, result), running="", prefix="")
+
+    def _write(self, **changes: Any) -> None:
+        self.record = self.record.model_copy(update=changes)
+        write_record(self.store, self.path, self.record)

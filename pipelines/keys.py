@@ -1,0 +1,128 @@
+"""Stage keys: a name for a result before it is made, from all that it depends on and nothing else.
+
+key = sha256 of canonical JSON of {stage, the settings it reads, the digests of its inputs, the digest of its code}.
+The code is the source of the first-party modules that the stage imports, found by reading them, not by running them,
+so that a plan costs no import of torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from gan_core.config import Config, Experiment, key_fields
+from gan_core.errors import ConfigError
+from gan_core.manifest import Manifest, canonical_digest
+from gan_core.registry import RECIPES, SOURCES
+
+STAGES = ("prepare", "train", "evaluate", "publish")
+INPUTS: Mapping[str, tuple[str, ...]] = {
+    "prepare": (),
+    "train": ("prepare",),
+    "evaluate": ("prepare", "train"),
+    "publish": ("train", "evaluate"),
+}
+BLOCKS: Mapping[str, tuple[str, ...]] = {
+    "prepare": ("data", "prepare"),
+    "train": ("seed", "model", "train"),
+    "evaluate": ("evaluate",),
+    "publish": ("name", "publish"),
+}
+FOLDERS: Mapping[str, str] = {"prepare": "shards", "train": "runs", "evaluate": "scores"}
+PREFIX_CHARS = 16  # of a key, in the name of what it makes
+FIRST_PARTY = ("gan_core", "pipelines")
+
+
+def settings(experiment: Experiment, stage: str) -> dict[str, Any]:
+    """What a stage reads of the experiment, by dotted name."""
+    flat: dict[str, Any] = {}
+    for block in BLOCKS[stage]:
+        value = getattr(experiment, block)
+        flat |= _flat(block, key_fields(value)) if isinstance(value, Config) else {block: value}
+    return flat
+
+
+def code(experiment: Experiment, stage: str) -> dict[str, str]:
+    """sha256 of each first-party source file that a stage's result depends on, by module."""
+    roots = [f"pipelines.stages.{stage}"]
+    if stage == "prepare":
+        roots.append(SOURCES.module_of(experiment.source))
+    if stage in ("train", "evaluate"):  # evaluate builds the generator that the recipe's networks define
+        roots.append(RECIPES.module_of(experiment.recipe))
+    return {module: sha for root in roots for module, sha in _closure(root)}
+
+
+def stage_key(stage: str, set_to: Mapping[str, Any], inputs: Mapping[str, str], code_of: Mapping[str, str]) -> str:
+    """The key of a stage's result.  inputs: digest of each upstream artefact, by stage."""
+    return canonical_digest({"stage": stage, "config": set_to, "inputs": inputs, "code": code_of})
+
+
+def features_key(shards: Manifest | None, seed: int) -> str:
+    """The key of the feature network that is trained on a data set's train split."""
+    files = [] if shards is None else [(f.path, f.sha256) for f in shards.files if f.path.startswith("train-")]
+    inputs = {"train": canonical_digest({"files": sorted(files)})}
+    return stage_key("features", {"seed": seed}, inputs, dict(_closure("gan_core.metrics.domain")))
+
+
+@cache
+def _closure(root: str) -> tuple[tuple[str, str], ...]:
+    """A module and every module of its package, or of ours, that it imports, with the sha256 of their sources."""
+    packages = {*FIRST_PARTY, root.partition(".")[0]}
+    found: dict[str, str] = {}
+    waiting = [root]
+    while waiting:
+        module = waiting.pop()
+        if module in found or module.partition(".")[0] not in packages:
+            continue
+        source = _source(module)
+        if source is None:
+            continue
+        found[module] = hashlib.sha256(source).hexdigest()
+        waiting += [*_imported(_parsed(module, source)), *_packages_of(module)]
+    return tuple(sorted(found.items()))
+
+
+def _source(module: str) -> bytes | None:
+    """A module's source, found by its path: importlib would import the packages above it.  None if it is no module."""
+    top, *inner = module.split(".")
+    spec = find_spec(top)
+    if spec is None or spec.origin is None:
+        return None
+    path = Path(spec.origin) if not inner else Path(spec.origin).parent.joinpath(*inner)
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file.read_bytes()
+    return None
+
+
+def _parsed(module: str, source: bytes) -> ast.Module:
+    try:
+        return ast.parse(source)
+    except SyntaxError as error:
+        raise ConfigError(f"{module}, line {error.lineno}: not Python: {error.msg}; mend it first") from None
+
+
+def _packages_of(module: str) -> list[str]:
+    """The packages whose __init__ runs before a module is imported."""
+    parts = module.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts))]
+
+
+def _imported(tree: ast.Module) -> Iterable[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _flat(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {name: value}
+    return {path: inner for key in value for path, inner in _flat(f"{name}.{key}", value[key]).items()}

@@ -1,0 +1,159 @@
+"""What a run would do, stage by stage, and why; read from the store alone.
+
+RUN      its result is not there
+REUSE    its result is there, whole
+RESUME   a training run that was interrupted goes on from its newest checkpoint
+DEPENDS  an upstream stage runs first; what it makes decides
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from gan_core.config import Experiment
+from gan_core.data.source import source_of
+from gan_core.errors import DamagedFile
+from gan_core.manifest import MANIFEST, Manifest, missing_files, read_manifest
+from gan_core.store import Store
+from pipelines.keys import FOLDERS, INPUTS, PREFIX_CHARS, STAGES, code, settings, stage_key
+from pipelines.models import version_prefix
+from pipelines.records import StageRecord, latest_stages
+from pipelines.stages.publish import is_published
+
+
+class Action(StrEnum):
+    RUN = "RUN"
+    REUSE = "REUSE"
+    RESUME = "RESUME"
+    DEPENDS = "DEPENDS"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a plan.  key, prefix and digest are empty where they are not known yet."""
+
+    stage: str
+    action: Action
+    reason: str
+    record: StageRecord
+    prefix: str = ""
+    digest: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.record.key
+
+
+@dataclass
+class Planner:
+    """Plans one experiment on one store; `remake` names stages whose results are made again in any case."""
+
+    store: Store
+    experiment: Experiment
+    remake: frozenset[str] = frozenset()
+    before: Mapping[str, StageRecord] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.before = latest_stages(self.store, self.experiment.name)
+
+    def plan(self) -> list[Step]:
+        """Every stage in order."""
+        steps: list[Step] = []
+        known: dict[str, str] = {}
+        for stage in STAGES:
+            step = self.step(stage, known)
+            steps.append(step)
+            if step.action is Action.REUSE:
+                known[stage] = step.digest
+        return steps
+
+    def step(self, stage: str, known: Mapping[str, str]) -> Step:
+        """One stage, given the digests of the finished stages upstream of it."""
+        record = self._record(stage, known)
+        waits = [upstream for upstream in INPUTS[stage] if upstream not in known]
+        if waits:
+            changed = _changes(self.before.get(stage), record, inputs=False)
+            return Step(stage, Action.DEPENDS, "; ".join([f"waits for {' and '.join(waits)}", *changed]), record)
+        return self._publish(record) if stage == "publish" else self._artefact(stage, record)
+
+    def _record(self, stage: str, known: Mapping[str, str]) -> StageRecord:
+        set_to = settings(self.experiment, stage)
+        inputs = {upstream: known[upstream] for upstream in INPUTS[stage] if upstream in known}
+        if stage == "prepare":
+            inputs["source"] = source_of(self.experiment).fingerprint()
+        sources = code(self.experiment, stage)
+        complete = all(upstream in known for upstream in INPUTS[stage])
+        key = stage_key(stage, set_to, inputs, sources) if complete else ""
+        return StageRecord(key=key, config=set_to, inputs=inputs, code=sources)
+
+    def _artefact(self, stage: str, record: StageRecord) -> Step:
+        prefix = f"{FOLDERS[stage]}/{record.key[:PREFIX_CHARS]}"
+        if stage in self.remake:
+            return Step(stage, Action.RUN, "asked for by --remake", record, prefix)
+        try:
+            manifest = read_manifest(self.store, prefix)
+        except DamagedFile:
+            return Step(stage, Action.RUN, f"{MANIFEST} is damaged", record, prefix)
+        if manifest is not None:
+            return self._made(stage, record, prefix, manifest)
+        if stage == "train":
+            position = newest_checkpoint(self.store, prefix)
+            if position is not None:
+                images = self.experiment.train.images
+                return Step(stage, Action.RESUME, f"interrupted; {position:,} of {images:,} images are done",
+                            record, prefix)
+        return Step(stage, Action.RUN, self._why(stage, record), record, prefix)
+
+    def _made(self, stage: str, record: StageRecord, prefix: str, manifest: Manifest) -> Step:
+        missing = missing_files(self.store, prefix, manifest)
+        if missing:
+            return Step(stage, Action.RUN, f"{missing[0]} is missing or has another size", record, prefix)
+        return Step(stage, Action.REUSE, "nothing it depends on changed", record, prefix, manifest.digest)
+
+    def _publish(self, record: StageRecord) -> Step:
+        version, judged = is_published(self.store, self.experiment, record.key)
+        if version is None or "publish" in self.remake:
+            return Step("publish", Action.RUN, self._why("publish", record), record)
+        prefix = version_prefix(self.experiment.name, version)
+        if not judged:
+            return Step("publish", Action.RUN, f"version {version} was not judged by this gate", record, prefix)
+        return Step("publish", Action.REUSE, "nothing it depends on changed", record, prefix, record.key)
+
+    def _why(self, stage: str, record: StageRecord) -> str:
+        before = self.before.get(stage)
+        if before is None:
+            return "never run in this store"
+        return "; ".join(_changes(before, record, inputs=True)) or "its result is not in the store"
+
+
+def newest_checkpoint(store: Store, run_prefix: str) -> int | None:
+    """The position of the newest finished checkpoint of a run; None when there is none."""
+    for name in reversed(store.names(f"{run_prefix}/checkpoints")):
+        if store.exists(f"{run_prefix}/checkpoints/{name}/{MANIFEST}"):
+            return int(name.partition("-")[0])
+    return None
+
+
+def _changes(before: StageRecord | None, now: StageRecord, *, inputs: bool) -> list[str]:
+    """What differs between two runs of a stage, most telling first."""
+    if before is None:
+        return []
+    changes = [
+        f"{name} changed: {_shown(before.config.get(name))} → {_shown(now.config.get(name))}"
+        for name in {**before.config, **now.config}
+        if before.config.get(name) != now.config.get(name)
+    ]
+    modules = sorted(m for m in {**before.code, **now.code} if before.code.get(m) != now.code.get(m))
+    if modules:
+        changes.append(f"code changed: {', '.join(modules[:3])}" + (" …" if len(modules) > 3 else ""))
+    if inputs:
+        changed = [name for name in now.inputs if before.inputs.get(name) not in (None, now.inputs[name])]
+        changes += [f"the result of {name} changed" if name in STAGES else f"the {name} changed" for name in changed]
+    return changes
+
+
+def _shown(value: Any) -> str:
+    return "unset" if value is None else str(value)

@@ -1,0 +1,42 @@
+"""Where to run: the only thing that changes between a laptop and a cluster.  Nothing in it is in a stage key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from gan_core.config import Config, Count, read_yaml, validate
+from gan_core.errors import ConfigError
+
+PROFILES = Path("configs/profiles")
+
+
+class RayConfig(Config):
+    """Which Ray cluster, and how it treats failures."""
+
+    address: str | None = Field(None, description="ray://… or host:port of a running cluster; null starts one here")
+    worker_retries: int = Field(2, ge=0, description="restarts of the training workers after one of them dies")
+    start_timeout_s: float = Field(120, gt=0, description="seconds that the training workers may take to start")
+    poll_s: float = Field(0.2, gt=0, description="seconds between looks at the training workers")
+
+
+class Profile(Config):
+    """`--profile NAME` reads configs/profiles/NAME.yaml; without it all defaults hold."""
+
+    backend: Literal["local"] = "local"
+    workers: Count | None = Field(None, description="training processes, instead of the experiment's train.workers")
+    cpus_per_worker: Count = 1
+    ray: RayConfig = RayConfig()
+
+
+def load_profile(name: str | None) -> Profile:
+    """A profile by name or by the path of its YAML.  ConfigError names those that exist."""
+    if name is None:
+        return Profile()
+    path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.yaml"))) or "none"
+        raise ConfigError(f"--profile {name}: no such file as {path}; in {PROFILES}: {known}")
+    return validate(Profile, read_yaml(path), str(path))

@@ -1,0 +1,78 @@
+"""The record of each run: what was set, what each stage was named, and what became of it.
+
+    experiments/<name>/<time>.json
+
+Written when a run starts and again after each stage; a plan reads its "changed" reasons here.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from gan_core.config import Config
+from gan_core.store import Store
+
+RECORDS_READ = 20  # newest first, until each stage was met
+
+
+class StageRecord(Config):
+    """What a stage's key was made of.  inputs and code: digests, by stage and by module."""
+
+    key: str
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    code: dict[str, str]
+
+
+class StageResult(Config):
+    """What became of a stage in one run.  status: RUN, REUSED, RESUMED or FAILED."""
+
+    name: str
+    status: str
+    seconds: float
+    uri: str
+
+
+class RunRecord(Config):
+    """One run of an experiment.  running, prefix: the stage at work now and where its result will be."""
+
+    started: str
+    experiment: dict[str, Any]
+    stages: dict[str, StageRecord] = Field(default_factory=dict)
+    results: tuple[StageResult, ...] = ()
+    running: str = ""
+    prefix: str = ""
+    error: str = ""
+
+
+def record_path(name: str, started: datetime) -> str:
+    """Where the record of a run that starts now is kept."""
+    return f"experiments/{name}/{started.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}.json"
+
+
+def write_record(store: Store, path: str, record: RunRecord) -> None:
+    store.write(path, record.model_dump_json(indent=1).encode())
+
+
+def read_record(store: Store, path: str) -> RunRecord | None:
+    """A run's record; None before it has begun."""
+    try:
+        return RunRecord.model_validate_json(store.read(path))
+    except FileNotFoundError:
+        return None
+
+
+def latest_stages(store: Store, name: str) -> dict[str, StageRecord]:
+    """How each stage was last named in this store, from the newest record that knows it."""
+    found: dict[str, StageRecord] = {}
+    for file in sorted(store.names(f"experiments/{name}"), reverse=True)[:RECORDS_READ]:
+        try:
+            record = RunRecord.model_validate_json(store.read(f"experiments/{name}/{file}"))
+        except ValidationError:
+            continue  # only reasons are read here; an unreadable record makes them less telling, nothing else
+        for stage, stage_record in record.stages.items():
+            found.setdefault(stage, stage_record)
+    return found

@@ -1,0 +1,281 @@
+"""The report of one version: a single HTML file that any browser opens, on a phone or offline.
+
+    write_report(path, Report(title="digits 0003", experiment=..., metrics=..., ...))
+
+Charts are inline SVG in the page's own text colour, pictures are data URIs; equal reports give equal bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TEMPLATE = Path(__file__).with_name("report.html")
+
+MEANINGS = {
+    "fd": "Fréchet distance; lower is better",
+    "kid": "kernel distance; lower is better, round 0 for like sets",
+    "precision": "generated images that could be real; higher is better",
+    "recall": "real images that could be generated; higher is better",
+    "density": "how thick generated images lie among real ones; about 1 is like real",
+    "coverage": "real images with a generated one nearby; higher is better",
+    "class_agreement": "generated images in the class asked for; higher is better",
+}
+
+Line = tuple[Sequence[float], Sequence[float]]  # positions, values
+
+CHART_INCHES = (4.4, 2.5)
+LINE_COLOURS = ("#3b82d6", "#dd7a2b", "#2f9e77", "#c565a8", "#a58a1f", "#7a6fd0", "#d05a5a", "#6d8a96")
+LINE_DASHES = ((), (6.0, 3.0), (1.5, 2.5), (6.0, 3.0, 1.5, 3.0))  # in points; taken once all colours are used
+TEXT_COLOUR = "#010203"  # stands for the page's text colour until the SVG is finished
+STRETCHES = 400  # of a line, about one for each point of a chart's width
+LARGEST_PICTURE = 800_000  # bytes; two of these as base64, with all else, stay below 3 MB
+REDUCED_SIDES = (1600, 1200, 800, 400)
+
+
+class Value(Protocol):
+    """What the report needs of a measured metric; `gan_core.metrics.evaluate.Measured` has it."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def n_real(self) -> int: ...
+    @property
+    def n_fake(self) -> int: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def network(self) -> str: ...
+    @property
+    def k(self) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a report shows.
+
+    experiment: the resolved settings.  gate: metric to {"at_least": …} or {"at_most": …}.  curves: rows of
+    the metrics files, {"position": images seen, "loss/generator": …}.  samples_png, real_png: grids of one
+    layout, a class a row.  lineage: (kind, URI, digest) of what the version was made from.
+    """
+
+    title: str
+    experiment: Mapping[str, Any]
+    metrics: Mapping[str, Value]
+    gate: Mapping[str, Mapping[str, float | None]]
+    curves: Sequence[Mapping[str, Any]]
+    samples_png: bytes
+    real_png: bytes
+    lineage: Sequence[tuple[str, str, str]]
+    versions: Mapping[str, str]
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the headline table.  passed: None where the gate says nothing."""
+
+    name: str
+    meaning: str
+    value: str
+    terms: str
+    bound: str
+    passed: bool | None
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a chart's legend says of one line.  dashes: lengths of ink and gap; none for a solid line."""
+
+    name: str
+    colour: str
+    dashes: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """The lines of one group over images seen.  keys: empty where the title says it all."""
+
+    group: str
+    svg: Markup
+    keys: tuple[Key, ...]
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Writes the report as one HTML file below 3 MB; its directory must exist."""
+    pages = Environment(
+        loader=FileSystemLoader(TEMPLATE.parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    rows = table(report.metrics, report.gate)
+    page = pages.get_template(TEMPLATE.name).render(
+        report=report,
+        rows=rows,
+        refused=[row for row in rows if row.passed is False],
+        charts=charts(report.curves),
+        pictures=[
+            (caption, picture_uri(picture))
+            for caption, picture in (("Generated", report.samples_png), ("Real", report.real_png))
+            if picture
+        ],
+        config=yaml.safe_dump(dict(report.experiment), sort_keys=False, allow_unicode=True),
+        name=report.experiment.get("name", "NAME"),
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def table(metrics: Mapping[str, Value], gate: Mapping[str, Mapping[str, float | None]]) -> list[Row]:
+    """Every metric with its terms and the gate's mark, then what the gate asks for and nobody measured."""
+    rows = []
+    for name, measured in metrics.items():
+        bounds = gate.get(name, {})
+        rows.append(Row(
+            name=name,
+            meaning=MEANINGS.get(name.removesuffix(f"_{measured.network}"), ""),
+            value=_number(measured.value),
+            terms=_terms(measured),
+            bound=_bound(bounds),
+            passed=_within(measured.value, bounds),
+        ))
+    unmeasured = [name for name in gate if name not in metrics]
+    return rows + [Row(name, "", "not measured", "", _bound(gate[name]), False) for name in unmeasured]
+
+
+def _number(value: float) -> str:
+    """Four decimals where they say something, else four digits; with a minus sign as wide as a digit."""
+    text = f"{value:.4f}" if 0.001 <= abs(value) < 10 or value == 0 else f"{value:.4g}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def _terms(measured: Value) -> str:
+    terms = f"{measured.n_real:,} real, {measured.n_fake:,} generated · {measured.split} · {measured.network}"
+    return terms if measured.k is None else f"{terms} · k = {measured.k}"
+
+
+def _bound(bounds: Mapping[str, float | None]) -> str:
+    signs = {"at_least": "≥", "at_most": "≤"}
+    return " and ".join(f"{signs[side]} {bounds[side]:g}" for side in signs if bounds.get(side) is not None)
+
+
+def _within(value: float, bounds: Mapping[str, float | None]) -> bool | None:
+    least, most = bounds.get("at_least"), bounds.get("at_most")
+    if least is None and most is None:
+        return None
+    return (least is None or value >= least) and (most is None or value <= most)
+
+
+def picture_uri(picture: bytes) -> str:
+    """A picture as a data URI; one too large for the page is brought to JPEG, and smaller until it fits."""
+    if len(picture) <= LARGEST_PICTURE:
+        return _data_uri("png", picture)
+    for side in REDUCED_SIDES:
+        reduced = Image.open(io.BytesIO(picture)).convert("RGB")
+        reduced.thumbnail((side, side))
+        jpeg = io.BytesIO()
+        reduced.save(jpeg, "JPEG", quality=85)
+        if jpeg.tell() <= LARGEST_PICTURE:
+            break
+    return _data_uri("jpeg", jpeg.getvalue())
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def charts(curves: Sequence[Mapping[str, Any]]) -> list[Chart]:
+    """One chart for each group of curves: the part of a name before '/', in order of first appearance."""
+    groups: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
+    for row in curves:
+        for name, value in row.items():
+            if name == "position" or isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            group, _, line = name.partition("/")
+            positions, values = groups.setdefault(group, {}).setdefault(line or group, ([], []))
+            positions.append(row["position"])
+            values.append(value)
+    return [chart(group, lines) for group, lines in groups.items()]
+
+
+def chart(group: str, lines: Mapping[str, Line]) -> Chart:
+    """Lines over images seen.  lines: name to (positions, values)."""
+    from matplotlib import style  # most of a second to import; only reports draw
+    from matplotlib.figure import Figure
+
+    settings = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": group,  # ids repeat from run to run and differ from chart to chart
+        "font.size": 9,
+        "text.parse_math": False,
+        **{f"{part}.color": TEXT_COLOUR for part in ("text", "xtick", "ytick", "grid")},
+        **{f"axes.{part}": TEXT_COLOUR for part in ("edgecolor", "labelcolor")},
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    colours, looks = len(LINE_COLOURS), len(LINE_DASHES)
+    keys = tuple(Key(name, LINE_COLOURS[i % colours], LINE_DASHES[i // colours % looks])
+                 for i, name in enumerate(lines))
+    with style.context(["default", settings]):
+        figure = Figure(figsize=CHART_INCHES, layout="constrained")
+        _draw(figure.add_subplot(), lines, keys)
+        svg = io.StringIO()
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(svg, format="svg", transparent=True, metadata=nothing)
+    drawn = _inline(svg.getvalue(), f"{group} over images seen: {', '.join(lines)}")
+    return Chart(group, drawn, () if list(lines) == [group] else keys)
+
+
+def outline(positions: Sequence[float], values: Sequence[float]) -> Line:
+    """A line that looks the same in few points: of each stretch its lowest and its highest, in order."""
+    n = len(values)
+    stretch = -(-n // STRETCHES)
+    if stretch <= 2:
+        return positions, values
+    ends = ((start, min(start + stretch, n)) for start in range(0, n, stretch))
+    kept = sorted({pick(range(*end), key=values.__getitem__) for end in ends for pick in (min, max)})
+    return [positions[i] for i in kept], [values[i] for i in kept]
+
+
+def _draw(axes: Axes, lines: Mapping[str, Line], keys: Sequence[Key]) -> None:
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
+    for key in keys:
+        positions, values = outline(*lines[key.name])
+        lone = "o" if len(values) == 1 else None  # a line of one point would not be seen
+        line, = axes.plot(positions, values, color=key.colour, linewidth=1.5, marker=lone)
+        if key.dashes:
+            line.set_linestyle((0, tuple(length / 1.5 for length in key.dashes)))  # in line widths
+    axes.grid(alpha=0.15, linewidth=0.6)
+    axes.set_xlabel("images seen")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def _inline(svg: str, label: str) -> Markup:
+    """matplotlib's file as an element of the page: the page's colour, font and width, and only ids in use."""
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL)
+    body = re.sub(r"font-family: [^;\"]*;? ?", "", body)
+    body = body.replace("xlink:href", "href").replace(TEXT_COLOUR, "currentColor")
+    used = set(re.findall(r"#([\w-]+)", body))
+    body = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", body)
+    viewed = re.search(r'viewBox="[^"]*"', body)
+    opening = Markup('<svg {} role="img" aria-label="{}">').format(Markup(viewed[0] if viewed else ""), label)
+    return opening + Markup(body[body.index(">") + 1 :].strip())

@@ -1,0 +1,163 @@
+"""`gan run`: plans first, starts only what is needed, follows the run, and says what came of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from gan_core.config import Experiment, experiment_from, read_yaml, with_overrides
+from gan_core.errors import ConfigError, GanError, GateRefused
+from gan_core.store import Store
+from pipelines.keys import STAGES
+from pipelines.plan import Action, Planner, Step
+from pipelines.profile import Profile, load_profile
+from pipelines.records import RunRecord, StageResult, read_record, record_path, write_record
+from pipelines.server import TemporaryServer, check_server, configured_server
+from pipelines.show import following, result_table
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An experiment on a store, ready to be planned."""
+
+    experiment: Experiment
+    profile: Profile
+    store: Store
+    planner: Planner
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of each stage; error: why the run did not end well, or the gate refused."""
+
+    results: tuple[StageResult, ...]
+    published: str | None
+    error: GanError | None
+
+    def as_json(self) -> dict[str, Any]:
+        """{"stages": [{"name", "status", "seconds", "uri"}], "published": uri}."""
+        return {"stages": [result.model_dump() for result in self.results], "published": self.published}
+
+
+def open_experiment(
+    path: str, store: str, overrides: Iterable[str], profile: str | None, remake: Iterable[str]
+) -> Opened:
+    """Reads and checks everything that a plan needs.  ConfigError for what cannot work."""
+    experiment, loaded = with_profile(path, overrides, profile)
+    for stage in remake:
+        if stage not in STAGES:
+            raise ConfigError(f"--remake {stage}: no such stage; known: {', '.join(STAGES)}")
+    place = Store(store)
+    return Opened(experiment, loaded, place, Planner(place, experiment, frozenset(remake)))
+
+
+def with_profile(path: str, overrides: Iterable[str], profile: str | None) -> tuple[Experiment, Profile]:
+    """The experiment with the profile's number of workers, unless `--set` names one."""
+    loaded = load_profile(profile)
+    given = list(overrides)
+    if loaded.workers is not None:
+        given.insert(0, f"train.workers={loaded.workers}")
+    return experiment_from(with_overrides(read_yaml(path), given), where=path), loaded
+
+
+def run_experiment(
+    path: str, store: str, overrides: Iterable[str], profile: str | None, remake: Iterable[str]
+) -> Outcome:
+    """One run, shown as it goes.  ConfigError before anything starts; later errors are in the outcome."""
+    opened = open_experiment(path, store, overrides, profile, remake)
+    if opened.store.url.startswith("memory://"):
+        raise ConfigError(f"--store {store}: lives in one process, and a run has several; --store ./store works")
+    opened.store.check_writable()
+    opened.store.sweep()
+    steps = opened.planner.plan()
+    if all(step.action is Action.REUSE for step in steps) and configured_server() is None:
+        outcome = _nothing_new(opened, steps)
+    else:
+        outcome = _run_flow(opened, steps)
+    result_table(opened.store, opened.experiment, outcome)
+    return outcome
+
+
+def _nothing_new(opened: Opened, steps: list[Step]) -> Outcome:
+    """The table from the plan alone; the run is recorded, neither Prefect nor Ray is started."""
+    started = datetime.now(UTC)
+    results = tuple(
+        StageResult(name=step.stage, status="REUSED", seconds=0.0, uri=opened.store.uri(step.prefix))
+        for step in steps
+    )
+    record = RunRecord(
+        started=started.isoformat(timespec="seconds"),
+        experiment=opened.experiment.as_json(),
+        stages={step.stage: step.record for step in steps},
+        results=results,
+    )
+    write_record(opened.store, record_path(opened.experiment.name, started), record)
+    return Outcome(results, results[-1].uri, None)
+
+
+def _run_flow(opened: Opened, steps: list[Step]) -> Outcome:
+    experiment, store = opened.experiment, opened.store
+    record = record_path(experiment.name, datetime.now(UTC))
+    server = None
+    if (url := configured_server()) is None:
+        server = TemporaryServer.start()
+    else:
+        check_server(url)
+    trains = any(step.stage == "train" and step.action is not Action.REUSE for step in steps)
+    published, error = None, None
+    with _ray_beside(opened, trains), following(store, experiment, record):
+        from pipelines.flow import pipeline  # imports Prefect: seconds that a plan does not need
+
+        if server is not None:
+            server.wait()
+        try:
+            published = pipeline(
+                experiment.as_json(),
+                store.url,
+                opened.profile.model_dump(mode="json"),
+                remake=tuple(opened.planner.remake),
+                record=record,
+            )
+        except GanError as failed:
+            error = failed
+    if published is not None and published.refusals:
+        error = GateRefused("; ".join(published.refusals) + f"; {published.uri} is published and not champion")
+    found = read_record(store, record)
+    return Outcome(found.results if found else (), published.uri if published else None, error)
+
+
+@contextmanager
+def _ray_beside(opened: Opened, wanted: bool) -> Iterator[None]:
+    """Ray starts while Prefect does and the data is prepared; training waits for it.
+
+    The kernel ends Ray's processes with the thread that started them, so that thread stays until the run is over.
+    """
+    over = threading.Event()
+
+    def host() -> None:
+        from pipelines.on_ray import start_ray, stop_ray
+
+        try:
+            start_ray(opened.profile, opened.experiment.train.workers)
+        except Exception as error:
+            log.debug("Ray did not start beside Prefect; training starts it, and says so if it fails", exc_info=error)
+            return
+        over.wait()
+        stop_ray()
+
+    thread = threading.Thread(target=host, name="ray", daemon=True)
+    if wanted:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if wanted:
+            thread.join()

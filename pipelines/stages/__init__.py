@@ -1,0 +1,1 @@
+"""The stages of the DAG, one module each: plain functions over handles."""

@@ -1,0 +1,124 @@
+"""Evaluate: a trained generator becomes metrics, a sample grid and a report."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_core.bundle import Generator, read_generator
+from gan_core.config import Experiment
+from gan_core.data.shards import Shards as Data
+from gan_core.data.shards import open_shards
+from gan_core.manifest import Manifest, Parent, artefact, missing_files, read_manifest, read_named, tool_versions
+from gan_core.metrics.domain import FACTS_FILE, WEIGHTS_FILE, DomainNetwork, train_domain
+from gan_core.metrics.evaluate import Measured, measure, requested_labels
+from gan_core.pictures import grid
+from gan_core.store import Store
+from pipelines.handles import Shards, Trained
+from pipelines.keys import PREFIX_CHARS
+from pipelines.report import Report, write_report
+
+PER_CLASS = 10  # samples of each class in the grid: one row a class
+MOST_ROWS = 20
+UNLABELLED = 100
+
+
+def evaluate(
+    store: Store, experiment: Experiment, shards: Shards, trained: Trained, *, key: str, prefix: str, features: str
+) -> None:
+    """Writes metrics.json, samples.png, real.png and report.html under `prefix`.
+
+    features: the key of the data set's feature network, which is made here when the store has none.
+    DamagedFile names a shard or weight file that is not what its manifest says.
+    """
+    data = open_shards(store, shards.prefix)
+    domain = _domain(store, data, shards, features, experiment.evaluate.seed)
+    generator = read_generator(store, trained.prefix)
+    config = experiment.evaluate
+    wanted = requested_labels(data, config) if generator.classes else None
+    count = config.samples or len(data.split(config.split))
+    scores = measure(data, generator.sample(count, seed=config.seed, label=wanted), wanted, config, domain)
+    parents = (shards.parent(), trained.parent())
+    with artefact(store, prefix, kind="scores", key=key, parents=parents) as draft:
+        metrics = {name: measured.model_dump(exclude_none=True) for name, measured in scores.items()}
+        (draft.path / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+        samples, real = _samples(generator, config.seed), _real(data, config.split, generator.classes)
+        (draft.path / "samples.png").write_bytes(samples)
+        (draft.path / "real.png").write_bytes(real)
+        write_report(draft.path / "report.html", _report(store, experiment, trained, scores, samples, real, parents))
+        draft.facts.update(domain_accuracy=domain.facts.accuracy)
+
+
+def _domain(store: Store, data: Data, shards: Shards, key: str, seed: int) -> DomainNetwork:
+    """The feature network of a data set: from the store, or trained on its train split and kept there."""
+    prefix = f"features/{key[:PREFIX_CHARS]}"
+    manifest = read_manifest(store, prefix)
+    if manifest is None or missing_files(store, prefix, manifest):
+        validation = data.splits.get("validation")
+        made = train_domain(data.split("train"), data.shape, data.classes, seed, validation)
+        with artefact(store, prefix, kind="features", key=key, parents=(shards.parent(),)) as draft:
+            made.save(draft.path)
+        return made
+    return DomainNetwork.load(
+        read_named(store, prefix, manifest, WEIGHTS_FILE), read_named(store, prefix, manifest, FACTS_FILE)
+    )
+
+
+def _samples(generator: Generator, seed: int) -> bytes:
+    """PNG of generated images: a row for each class, or a square where there are none."""
+    rows = min(generator.classes, MOST_ROWS)
+    labels = np.repeat(np.arange(rows), PER_CLASS) if rows else None
+    return _png(generator.sample(rows * PER_CLASS or UNLABELLED, seed=seed, label=labels))
+
+
+def _real(data: Data, split: str, classes: int) -> bytes:
+    """PNG of real images, laid out as `_samples` does."""
+    images, labels = data.split(split).images, data.split(split).labels
+    if not classes or labels is None:
+        return _png(images[:UNLABELLED])
+    rows = [_padded(images[labels == label][:PER_CLASS]) for label in range(min(classes, MOST_ROWS))]
+    return _png(np.concatenate(rows))
+
+
+def _padded(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A whole row: what a rare class lacks is left white."""
+    missing = PER_CLASS - len(images)
+    return np.concatenate([images, np.full((missing, *images.shape[1:]), 255, np.uint8)])
+
+
+def _png(images: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    grid(images, PER_CLASS).save(file, "PNG")
+    return file.getvalue()
+
+
+def _report(
+    store: Store,
+    experiment: Experiment,
+    trained: Trained,
+    scores: dict[str, Measured],
+    samples: bytes,
+    real: bytes,
+    parents: tuple[Parent, ...],
+) -> Report:
+    run = read_manifest(store, trained.prefix)
+    assert run is not None, "a handle is made from a manifest"
+    return Report(
+        title=experiment.name,
+        experiment=experiment.as_json(),
+        metrics=scores,
+        gate={name: bound.model_dump(exclude_none=True) for name, bound in experiment.publish.gate.items()},
+        curves=_curves(store, trained.prefix, run),
+        samples_png=samples,
+        real_png=real,
+        lineage=[(parent.kind, parent.uri.removeprefix(f"{store.url}/"), parent.digest) for parent in parents],
+        versions=tool_versions(),
+        notes=[],
+    )
+
+
+def _curves(store: Store, prefix: str, run: Manifest) -> list[dict[str, float]]:
+    return [json.loads(line) for line in read_named(store, prefix, run, "metrics.jsonl").splitlines()]

@@ -1,0 +1,264 @@
+"""Publish: a trained and measured generator becomes an immutable version; a gate decides on champion.
+
+In this order, so that a kill anywhere leaves no version or a whole one, and the next start goes on there:
+
+    1. the version, whole or absent       models/<name>/versions/<NNNN>/
+    2. alias latest                       unless a newer version is whole
+    3. alias champion                     when the gate lets the version through
+    4. the gate's verdict                 last: with it, publishing is done
+
+A version holds data only and nothing that depends on when or where it was published, its manifest apart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from gan_core.config import Experiment
+from gan_core.errors import StoreError
+from gan_core.manifest import Manifest, Parent, artefact, damaged_files, read_manifest, read_named
+from gan_core.store import Store
+from pipelines.handles import Published
+from pipelines.models import (
+    ATTEMPTS,
+    CHAMPION,
+    LATEST,
+    Alias,
+    Verdict,
+    find_version,
+    gate_path,
+    is_whole,
+    judge,
+    lineage,
+    next_version,
+    now,
+    read_verdict,
+    set_alias,
+    version_prefix,
+    who,
+)
+
+FROM_RUN = ("generator.json", "generator.safetensors", "networks.safetensors")
+FROM_SCORES = ("metrics.json", "samples.png", "report.html")
+LICENCE_NOT_STATED = "unknown"  # Hugging Face's own word for it
+PROVENANCE = ("n_real", "n_fake", "split", "network")
+METRIC_HEAD = ["metric", "value", "real", "generated", "split", "network", "how"]
+
+
+def publish(
+    store: Store,
+    experiment: Experiment,
+    *,
+    key: str,
+    run_prefix: str,
+    scores_prefix: str,
+    parents: tuple[Parent, ...],
+) -> Published:
+    """Makes a version of a run and its scores, unless that stage key has one, and has the gate judge it.
+
+    A refused gate is no error: the version is published and `latest`, and `refusals` says what failed, in the
+    run that judged.  DamagedFile names an input that is not what its manifest says; then there is no version.
+    """
+    name, gate = experiment.name, experiment.publish.gate
+    version = _version_for(store, experiment, key, run_prefix, scores_prefix, parents)
+    uri = store.uri(version_prefix(name, version))
+    judged = read_verdict(store, name, version, gate)
+    if judged is not None:  # since then an operator may have moved the aliases, and has the last word
+        return Published(uri, version, promoted=judged.passed, refusals=())
+
+    def stands(current: Alias) -> bool:
+        newer = int(current.version) > int(version) and is_whole(store, name, current.version)
+        return newer or current.version == version
+
+    set_alias(store, name, LATEST, version, why="published", unless=stands)
+    refusals = tuple(str(r) for r in judge(_metrics_of(store, name, version), gate))
+    passed = not refusals
+    if passed:
+        why = f"passed the gate: {', '.join(gate) or 'no bounds'}"
+        set_alias(store, name, CHAMPION, version, why=why, unless=lambda current: current.version == version)
+    verdict = Verdict(version=version, gate=gate, passed=passed, refusals=refusals, when=now(), who=who())
+    with contextlib.suppress(FileExistsError):  # another process judged the same numbers by the same rules
+        store.create(gate_path(name, version, gate), verdict.model_dump_json(indent=1).encode())
+    return Published(uri, version, promoted=passed, refusals=refusals)
+
+
+def is_published(store: Store, experiment: Experiment, key: str) -> tuple[str | None, bool]:
+    """The whole version of that stage key, and whether the experiment's gate has judged it."""
+    version = find_version(store, experiment.name, key)
+    if version is None:
+        return None, False
+    return version, store.exists(gate_path(experiment.name, version, experiment.publish.gate))
+
+
+def _version_for(
+    store: Store,
+    experiment: Experiment,
+    key: str,
+    run_prefix: str,
+    scores_prefix: str,
+    parents: tuple[Parent, ...],
+) -> str:
+    """The version of that key: the one there is, if every byte of it is right, else a new one."""
+    files: dict[str, bytes] = {}
+    for _ in range(ATTEMPTS):
+        # the number first: a version of this key that another process makes after the look then takes it
+        number = next_version(store, experiment.name)
+        version = find_version(store, experiment.name, key)
+        if version is not None and not _damaged(store, version_prefix(experiment.name, version)):
+            return version
+        files = files or _bundle(store, experiment, run_prefix, scores_prefix, parents)
+        try:
+            prefix = version_prefix(experiment.name, number)
+            with artefact(store, prefix, kind="version", key=key, parents=parents, exclusive=True) as draft:
+                for path, data in files.items():
+                    (draft.path / path).write_bytes(data)
+                draft.facts |= _facts(experiment, json.loads(files["metrics.json"]))
+            return number
+        except FileExistsError:
+            continue
+    raise StoreError(f"{store.uri('models')}/{experiment.name}: no free number in {ATTEMPTS} attempts; "
+                     "see who else publishes there, and that its directory can be written")
+
+
+def _bundle(
+    store: Store, experiment: Experiment, run_prefix: str, scores_prefix: str, parents: tuple[Parent, ...]
+) -> dict[str, bytes]:
+    """Every file of a version, by path; inputs are checked against their manifests as they are read."""
+    run, scores = _finished(store, run_prefix), _finished(store, scores_prefix)
+    files = {path: read_named(store, run_prefix, run, path) for path in FROM_RUN}
+    files |= {path: read_named(store, scores_prefix, scores, path) for path in FROM_SCORES}
+    files["config.json"] = (json.dumps(experiment.as_json(), indent=1) + "\n").encode()
+    card = _model_card(
+        experiment,
+        metrics=json.loads(files["metrics.json"]),
+        output=json.loads(files["generator.json"])["output"],
+        origin=[(p.kind, _short(store, p.uri), p.digest) for p in lineage(store, parents)],
+    )
+    files["README.md"] = card.encode()
+    return files
+
+
+def _finished(store: Store, prefix: str) -> Manifest:
+    manifest = read_manifest(store, prefix)
+    if manifest is None:
+        raise StoreError(f"{store.uri(prefix)}: is not finished, it has no manifest; `gan run` makes it")
+    return manifest
+
+
+def _damaged(store: Store, prefix: str) -> list[str]:
+    return damaged_files(store, prefix, _finished(store, prefix))
+
+
+def _metrics_of(store: Store, name: str, version: str) -> dict[str, dict[str, Any]]:
+    prefix = version_prefix(name, version)
+    metrics: dict[str, dict[str, Any]] = json.loads(
+        read_named(store, prefix, _finished(store, prefix), "metrics.json")
+    )
+    return metrics
+
+
+def _facts(experiment: Experiment, metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What a list of models shows without opening more than manifests."""
+    return {
+        "source": experiment.source,
+        "recipe": experiment.recipe,
+        "metrics": {name: measured["value"] for name, measured in metrics.items()},
+    }
+
+
+def _short(store: Store, uri: str) -> str:
+    return uri.removeprefix(f"{store.url}/")
+
+
+# --- the model card ---------------------------------------------------------------------------------------
+
+
+def _model_card(
+    experiment: Experiment,
+    metrics: Mapping[str, Mapping[str, Any]],
+    output: list[int],
+    origin: list[tuple[str, str, str]],
+) -> str:
+    """README.md with Hugging Face's front matter.  origin: (kind, place, digest), what came first first."""
+    licence = experiment.publish.licence
+    front = {
+        "license": LICENCE_NOT_STATED if licence == "not stated" else licence,
+        "library_name": "gan-pipelines",
+        "pipeline_tag": "unconditional-image-generation",
+        "tags": ["gan", experiment.recipe, experiment.source],
+    }
+    options = {k: v for k, v in experiment.as_json()["data"].items() if k != "source"}
+    made_of = [[kind, f"`{place}`", f"`{digest[:12]}`"] for kind, place, digest in origin]
+    return CARD.format(
+        front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
+        name=experiment.name,
+        recipe=experiment.recipe,
+        source=experiment.source,
+        options=f" ({json.dumps(options, sort_keys=True)})" if options else "",
+        size=f"{output[2]}x{output[1]}",
+        channels=f"{output[0]} channel" + ("s" if output[0] > 1 else ""),
+        images=f"{experiment.train.images:,}",
+        metrics=_table(METRIC_HEAD, _metric_rows(metrics)),
+        lineage=_table(["artefact", "in the store", "digest"], made_of),
+    )
+
+
+def _metric_rows(metrics: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    rows = []
+    for name, measured in metrics.items():
+        rest = [f"{k}={v}" for k, v in measured.items() if k not in ("value", *PROVENANCE)]
+        value = measured["value"]
+        shown = f"{value:.6g}" if isinstance(value, int | float) else "none"
+        rows.append([name, shown, *(str(measured.get(k, "")) for k in PROVENANCE), ", ".join(rest)])
+    return rows
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+
+
+CARD = """---
+{front}
+---
+
+# {name}
+
+A generator of {size} images with {channels}, trained as `{recipe}` on `{source}`{options} until it had seen
+{images} images.
+
+![samples](samples.png)
+
+## Use
+
+```python
+from gan_core.bundle import load_generator
+generator = load_generator("HERE")  # the path or URL of the directory that holds this card
+images = generator.sample(64, seed=0)  # uint8 [64, C, H, W]; label=3 asks for a class where there are classes
+```
+
+```sh
+gan sample HERE --n 64 --seed 0 --out grid.png
+gan models verify HERE
+```
+
+The same seed gives the same pixels on every machine.
+
+## Measured
+
+{metrics}
+
+Real and generated are counts of images. [metrics.json](metrics.json) has all figures,
+[report.html](report.html) shows them.
+
+## Made from
+
+Data source: `{source}`{options}; the whole configuration is in [config.json](config.json).
+
+{lineage}
+"""

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
+
+from gan_core.models.norm import BatchNorm
+
+CHANNELS, ROWS, WORKERS, STEPS = 3, 8, 2, 3
+Facts = dict[str, Tensor]
+
+
+def images(step: int, dtype: torch.dtype) -> Tensor:
+    drawn = torch.randn(ROWS, CHANNELS, 4, 5, generator=torch.Generator().manual_seed(step), dtype=torch.float64)
+    return (drawn * torch.tensor([0.1, 1, 10])[:, None, None] + torch.tensor([0.0, -1, 5])[:, None, None]).to(dtype)
+
+
+def batch_norm(kind: type[nn.BatchNorm2d], dtype: torch.dtype) -> nn.BatchNorm2d:
+    """With weights that differ from channel to channel."""
+    norm = kind(CHANNELS).to(dtype)
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
+        norm.bias.copy_(torch.tensor([-1.0, 0.0, 3.0]))
+    return norm.train()
+
+
+def facts(norm: nn.BatchNorm2d, rows: slice, dtype: torch.dtype) -> Facts:
+    """Outputs, gradients of first and second order, and running statistics after some steps on these rows."""
+    found: Facts = {}
+    for step in range(STEPS):
+        x = images(step, dtype)[rows].requires_grad_()
+        out = norm(x)
+        loss = (out.sin() * torch.linspace(-1, 1, 20, dtype=dtype).view(4, 5)).sum()
+        (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
+        (second,) = torch.autograd.grad(gradient.square().sum(), x, retain_graph=True)
+        weight, bias = torch.autograd.grad(loss, [norm.weight, norm.bias])
+        found |= {f"{step}/output": out, f"{step}/gradient": gradient, f"{step}/second": second,
+                  f"{step}/weight": weight, f"{step}/bias": bias}
+    return {name: tensor.detach() for name, tensor in (found | norm.state_dict()).items()}
+
+
+def work(rank: int, folder: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=WORKERS)
+    rows = slice(rank * ROWS // WORKERS, (rank + 1) * ROWS // WORKERS)
+    for dtype in (torch.float32, torch.float64):
+        torch.save(facts(batch_norm(BatchNorm, dtype), rows, dtype), f"{folder}/{rank}-{dtype}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def worked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two workers found with half the batch each."""
+    folder = tmp_path_factory.mktemp("norm")
+    spawn(work, (str(folder),), nprocs=WORKERS)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    # float64 shows that the mathematics is the same; float32 that nothing is lost to cancellation in E[x²] − E[x]²
+    [(torch.float64, 1e-10), (torch.float32, 1e-4)],
+)
+def test_two_workers_with_half_the_batch_normalise_as_one_with_all_of_it(
+    worked: Path, dtype: torch.dtype, tolerance: float
+) -> None:
+    whole = facts(batch_norm(nn.BatchNorm2d, dtype), slice(None), dtype)
+    first, second = (torch.load(worked / f"{rank}-{dtype}.pt", weights_only=True) for rank in range(WORKERS))
+    for name, want in whole.items():
+        step, _, kind = name.rpartition("/")
+        if kind in ("weight", "bias") and step:  # each worker has its rows' part; DDP adds them
+            found = first[name] + second[name]
+        elif step:
+            found = torch.cat([first[name], second[name]])
+        else:
+            assert torch.equal(first[name], second[name]), name
+            found = first[name]
+        scale = want.abs().max().clamp_min(1)
+        assert (found - want).abs().max() <= tolerance * scale, name
+
+
+def test_one_worker_is_torch_s_batch_norm_bit_for_bit() -> None:
+    ours, theirs = (facts(batch_norm(kind, torch.float32), slice(None), torch.float32)
+                    for kind in (BatchNorm, nn.BatchNorm2d))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_in_evaluation_it_is_torch_s_batch_norm_bit_for_bit_and_learns_nothing() -> None:
+    ours, theirs = batch_norm(BatchNorm, torch.float32), batch_norm(nn.BatchNorm2d, torch.float32)
+    ours(images(0, torch.float32))
+    theirs.load_state_dict(ours.state_dict())
+    kept = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
+    x = images(1, torch.float32)
+    assert torch.equal(ours.eval()(x), theirs.eval()(x))
+    assert all(torch.equal(kept[name], tensor) for name, tensor in ours.state_dict().items())
+
+
+def test_state_dicts_are_those_of_torch_s_batch_norm() -> None:
+    ours, theirs = BatchNorm(CHANNELS), nn.BatchNorm2d(CHANNELS)
+    assert {name: tensor.shape for name, tensor in ours.state_dict().items()} \
+        == {name: tensor.shape for name, tensor in theirs.state_dict().items()}

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from gan_core.config import DcganOptions, Experiment
+from gan_core.errors import ConfigError
+from gan_core.recipes.dcgan import Dcgan
+from gan_core.recipes.draw import Draw
+from gan_core.recipes.recipe import DataSpec, build_recipe
+
+N, SHAPE, CLASSES = 6, (1, 8, 8), 10
+LABEL = torch.arange(N) % CLASSES
+
+
+def recipe(classes: int = CLASSES, **options: Any) -> Dcgan:
+    return Dcgan(DcganOptions(width=4, latent=5, **options), DataSpec(SHAPE, classes))
+
+
+def networks(of: Dcgan) -> dict[str, nn.Module]:
+    torch.manual_seed(0)
+    return {name: network.train() for name, network in of.networks().items()}
+
+
+def batch() -> dict[str, Tensor]:
+    return {"image": torch.randn(N, *SHAPE, generator=torch.Generator().manual_seed(2)), "label": LABEL}
+
+
+def draw(purpose: str = "") -> Draw:
+    return Draw(3, 128, N, slice(0, N), torch.device("cpu"), purpose)
+
+
+def test_the_discriminator_s_loss_is_the_paper_s_with_half_gamma_r1() -> None:
+    made = recipe(r1_gamma=0.5)
+    nets = networks(made)
+    with torch.no_grad():
+        for weight in nets["discriminator"].parameters():
+            weight.mul_(16)  # fresh weights are small, and so is their slope
+    found = made.loss("discriminator", nets, batch(), draw())
+    real = batch()["image"].requires_grad_()
+    with torch.no_grad():
+        fake = nets["generator"](draw().normal("z", 5), LABEL)
+    real_logits, fake_logits = nets["discriminator"](real, LABEL), nets["discriminator"](fake, LABEL)
+    (slope,) = torch.autograd.grad(real_logits.sum(), real)
+    want = softplus(-real_logits) + softplus(fake_logits) + 0.25 * slope.square().sum((1, 2, 3))
+    assert found.per_example.shape == (N,)
+    torch.testing.assert_close(found.per_example, want)
+    assert (found.per_example > 1.1 * found.scalars["loss/discriminator"]).all()
+    assert found.scalars.keys() == {"loss/discriminator", "logits/real", "logits/fake", "penalty/r1"}
+    torch.testing.assert_close(found.scalars["penalty/r1"].detach(), slope.square().sum((1, 2, 3)))
+
+
+def test_the_generator_s_loss_is_the_non_saturating_one() -> None:
+    made = recipe()
+    nets = networks(made)
+    found = made.loss("generator", nets, batch(), draw())
+    want = softplus(-nets["discriminator"](nets["generator"](draw().normal("z", 5), LABEL), LABEL))
+    torch.testing.assert_close(found.per_example, want)
+    assert found.scalars.keys() == {"loss/generator"}
+
+
+def test_no_gamma_no_penalty() -> None:
+    made = recipe(r1_gamma=0.0)
+    found = made.loss("discriminator", networks(made), batch(), draw())
+    assert "penalty/r1" not in found.scalars
+    torch.testing.assert_close(found.per_example, found.scalars["loss/discriminator"])
+
+
+def test_the_discriminator_s_phase_gives_the_generator_no_gradient_and_its_own_a_second_order_one() -> None:
+    made = recipe(r1_gamma=1e6)
+    nets = networks(made)
+    made.loss("discriminator", nets, batch(), draw()).per_example.mean().backward()
+    assert all(weight.grad is None for weight in nets["generator"].parameters())
+    gradients = {name: weight.grad for name, weight in nets["discriminator"].named_parameters()}
+    plain = recipe(r1_gamma=0.0)
+    for network in nets.values():
+        network.zero_grad()
+    plain.loss("discriminator", nets, batch(), draw()).per_example.mean().backward()
+    moved = {name for name, weight in nets["discriminator"].named_parameters()
+             if not torch.equal(weight.grad, gradients[name])}
+    assert moved >= {"from_image.weight", "downs.0.weight", "judge.weight", "embed.weight"}
+
+
+def test_networks_are_called_and_nothing_of_theirs_is_read() -> None:
+    """Under DDP they are wrapped."""
+    made = recipe()
+    nets = networks(made)
+    calls: dict[str, Callable[..., Tensor]] = {
+        name: lambda *args, n=network, **named: n(*args, **named) for name, network in nets.items()
+    }
+    for phase in made.phases():
+        by_call, by_net = (made.loss(phase.name, given, batch(), draw()).per_example for given in (calls, nets))
+        assert torch.equal(by_call, by_net)
+
+
+def test_the_loss_depends_on_the_draw_and_on_nothing_else_random() -> None:
+    made = recipe()
+    nets = networks(made)
+    for phase in made.phases():
+        torch.manual_seed(1)
+        first = made.loss(phase.name, nets, batch(), draw()).per_example
+        torch.manual_seed(2)
+        assert torch.equal(made.loss(phase.name, nets, batch(), draw()).per_example, first)
+        assert not torch.equal(made.loss(phase.name, nets, batch(), draw("other")).per_example, first)
+
+
+@pytest.mark.parametrize("classes", [0, CLASSES])
+def test_the_published_network_takes_the_weights_and_gives_what_sampling_gives(classes: int) -> None:
+    made = recipe(classes, conditional=bool(classes))
+    nets = {name: network.eval() for name, network in networks(made).items()}
+    inputs = made.inputs(draw(), LABEL if classes else None)
+    name, spec = made.published()
+    built = spec.build().eval()
+    built.load_state_dict(nets[name].state_dict())
+    assert inputs.keys() == spec.inputs.keys()
+    assert {key: value.shape[1:] for key, value in inputs.items()} == {k: s.shape for k, s in spec.inputs.items()}
+    assert torch.equal(built(**inputs), made.generate(nets, inputs))
+    assert made.generate(nets, inputs).shape == (N, *spec.output)
+
+
+def test_the_average_is_of_the_network_that_is_published() -> None:
+    made = recipe()
+    assert made.published()[0] in made.averaged
+    assert {*made.averaged} <= made.networks().keys()
+    assert {name for phase in made.phases() for name in phase.networks} == made.networks().keys()
+
+
+def test_labels_are_left_out_when_not_asked_for() -> None:
+    made = recipe(conditional=False)
+    assert made.loss("generator", networks(made), batch(), draw()).per_example.shape == (N,)
+    assert made.inputs(draw(), None).keys() == {"z"}
+
+
+def test_labels_that_are_asked_for_and_not_there_are_a_mistake_in_the_config() -> None:
+    with pytest.raises(ConfigError, match=r"the data has no labels; model\.conditional=false works"):
+        recipe(classes=0)
+
+
+def test_a_config_names_its_recipe(experiment: Callable[..., Experiment]) -> None:
+    made = build_recipe(experiment(), DataSpec(SHAPE, CLASSES))
+    assert isinstance(made, Dcgan)
+    assert made.options.width == 8

@@ -1,0 +1,104 @@
+"""What a stage key depends on, and what it must not depend on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gan_core.config import Experiment, load_experiment
+from gan_core.errors import ConfigError
+from gan_core.registry import SOURCES
+from pipelines.keys import STAGES, code, settings, stage_key
+
+DIGITS = "configs/digits.yaml"
+
+
+def key(stage: str, *overrides: str) -> str:
+    experiment = load_experiment(DIGITS, overrides)
+    return stage_key(stage, settings(experiment, stage), {"upstream": "0"}, code(experiment, stage))
+
+
+def changed_stages(*overrides: str) -> set[str]:
+    return {stage for stage in STAGES if key(stage) != key(stage, *overrides)}
+
+
+@pytest.mark.parametrize(
+    ("override", "stages"),
+    [
+        ("prepare.shard_examples=100", {"prepare"}),
+        ("model.width=16", {"train"}),
+        ("train.images=256000", {"train"}),
+        ("train.batch=64", {"train"}),
+        ("seed=1", {"train"}),
+        ("evaluate.k=3", {"evaluate"}),
+        ("publish.licence=mit", {"publish"}),
+        ("train.workers=1", set()),
+        ("train.report_every=640", set()),
+        ("train.checkpoint_every=1280", set()),
+        ("train.keep_checkpoints=5", set()),
+        ("publish.gate={}", set()),
+    ],
+)
+def test_a_setting_is_in_the_keys_of_the_stages_that_read_it(override, stages):
+    assert changed_stages(override) == stages
+
+
+def test_a_key_changes_with_the_inputs_and_with_the_code():
+    experiment = load_experiment(DIGITS)
+    at = settings(experiment, "train"), code(experiment, "train")
+    assert stage_key("train", at[0], {"prepare": "1"}, at[1]) != stage_key("train", at[0], {"prepare": "2"}, at[1])
+    edited = {**at[1], "gan_core.train.loop": "0" * 64}
+    assert stage_key("train", at[0], {}, at[1]) != stage_key("train", at[0], {}, edited)
+
+
+def test_the_code_of_a_stage_is_what_it_imports():
+    digits = load_experiment(DIGITS)
+    train = code(digits, "train")
+    assert {"gan_core.train.loop", "gan_core.recipes.dcgan", "gan_core.losses.penalties"} <= set(train)
+    assert not [module for module in train if module.startswith("gan_core.metrics") or module == "pipelines.on_ray"]
+    assert "gan_core.metrics.neighbours" in code(digits, "evaluate")
+    assert "gan_core.data.sources.digits" in code(digits, "prepare")
+
+
+def test_a_plug_in_is_part_of_the_code_it_is_used_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "my_reader.py").write_text("LEVELS = 16\n")
+    (tmp_path / "my_set.py").write_text(
+        "from typing import Literal\n"
+        "from gan_core.data.sources.digits import Digits\n"
+        "import my_reader\n"
+        "class MySet(Digits):\n"
+        "    source: Literal['my_set'] = 'my_set'\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import my_set  # type: ignore[import-not-found]
+
+    SOURCES.register("my_set")(my_set.MySet)
+    try:
+        mine = load_experiment(DIGITS, ["data.source=my_set"])
+        assert {"my_set", "gan_core.data.sources.digits"} <= set(code(mine, "prepare"))
+        assert "my_set" not in code(mine, "train")
+    finally:
+        SOURCES.unregister("my_set")
+
+
+def test_source_that_is_not_python_is_named_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "broken_set.py").write_text("x = 1\ndef broken(:\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(SOURCES._targets, "digits", "broken_set:Broken")
+    with pytest.raises(ConfigError, match=r"broken_set, line 2: not Python"):
+        code(Experiment.model_construct(data=load_experiment(DIGITS).data), "prepare")
+
+
+def test_keys_are_made_without_importing_torch():
+    program = (
+        "import sys\n"
+        "from gan_core.config import load_experiment\n"
+        "from pipelines.keys import STAGES, code\n"
+        f"e = load_experiment({DIGITS!r})\n"
+        "[code(e, stage) for stage in STAGES]\n"
+        "sys.exit('torch' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
