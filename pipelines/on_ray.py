@@ -6,7 +6,6 @@ Ray keeps nothing that is needed: checkpoints are the core's own, in the store, 
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import threading
 import uuid
@@ -29,44 +28,10 @@ from gan_core.store import Store
 from gan_core.train.checkpoint import RunPlace
 from gan_core.train.loop import fit
 from gan_core.train.report import Command
+from pipelines.cluster import connect
 from pipelines.profile import Profile
 
-_starting = threading.Lock()
 RAY_LOGS = "/tmp/ray/session_latest/logs"
-OBJECT_STORE_BYTES = 256 * 2**20  # nothing large passes through Ray: data and checkpoints go to the store
-
-
-def start_ray(profile: Profile, workers: int) -> None:
-    """Connects to the profile's cluster, or starts Ray on this machine, with the CPUs that the workers need.
-
-    A second call, also from another thread, waits for the first and does nothing.
-    """
-    with _starting:
-        if not ray.is_initialized():
-            _start(profile, workers)
-
-
-def stop_ray() -> None:
-    """Ends this process's connection, and Ray on this machine where it was started here."""
-    ray.shutdown()
-
-
-def _start(profile: Profile, workers: int) -> None:
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(profile.ray.poll_s))
-    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", str(profile.ray.start_timeout_s))
-    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # one process less; nothing preempts a laptop
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if profile.ray.address is not None:
-        ray.init(address=profile.ray.address, **quiet)
-        return
-    ray.init(
-        address="local",
-        num_cpus=max(os.cpu_count() or 1, workers * profile.cpus_per_worker),
-        include_dashboard=False,
-        object_store_memory=OBJECT_STORE_BYTES,
-        **quiet,
-    )
 
 
 def train_on_ray(
@@ -76,7 +41,7 @@ def train_on_ray(
 
     Raises what a worker raised when a person can put it right, and WorkersFailed when workers kept dying.
     """
-    start_ray(profile, experiment.train.workers)
+    connect(profile, experiment.train.workers)
     gpus = _gpus_per_worker(experiment.train.workers)
     _refuse_what_cannot_fit(experiment.train.workers, profile.cpus_per_worker, gpus)
     fit_id = uuid.uuid4().hex

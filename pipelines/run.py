@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,14 +11,13 @@ from typing import Any
 from gan_core.config import Experiment, experiment_from, read_yaml, with_overrides
 from gan_core.errors import ConfigError, GanError, GateRefused
 from gan_core.store import Store
+from pipelines.cluster import start_ray, stop_ray
 from pipelines.keys import STAGES
 from pipelines.plan import Action, Planner, Step
 from pipelines.profile import Profile, load_profile
 from pipelines.records import RunRecord, StageResult, read_record, record_path, write_record
 from pipelines.server import TemporaryServer, check_server, configured_server
 from pipelines.show import following, result_table
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -135,29 +132,10 @@ def _run_flow(opened: Opened, steps: list[Step]) -> Outcome:
 
 @contextmanager
 def _ray_beside(opened: Opened, wanted: bool) -> Iterator[None]:
-    """Ray starts while Prefect does and the data is prepared; training waits for it.
-
-    The kernel ends Ray's processes with the thread that started them, so that thread stays until the run is over.
-    """
-    over = threading.Event()
-
-    def host() -> None:
-        from pipelines.on_ray import start_ray, stop_ray
-
-        try:
-            start_ray(opened.profile, opened.experiment.train.workers)
-        except Exception as error:
-            log.debug("Ray did not start beside Prefect; training starts it, and says so if it fails", exc_info=error)
-            return
-        over.wait()
-        stop_ray()
-
-    thread = threading.Thread(target=host, name="ray", daemon=True)
+    """Ray starts while Prefect does and the data is prepared; what needs it waits for it."""
     if wanted:
-        thread.start()
+        start_ray(opened.profile, opened.experiment.train.workers)
     try:
         yield
     finally:
-        over.set()
-        if wanted:
-            thread.join()
+        stop_ray()

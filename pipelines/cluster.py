@@ -1,0 +1,78 @@
+"""The Ray that a run works on: the profile's cluster, or one of this machine's own for as long as the run lasts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import sys
+
+from gan_core.errors import WorkersFailed
+from pipelines.local_ray import LocalRay
+from pipelines.profile import Profile
+
+_local: LocalRay | None = None  # a process has one Ray, as it has one connection to it
+
+
+def start_ray(profile: Profile, workers: int) -> None:
+    """Begins to start Ray on this machine, unless the profile names a cluster, and returns at once.
+
+    workers: training processes that must find room.
+    """
+    global _local
+    if _local is None and profile.ray.address is None:
+        if "RAY_AUTH_MODE" not in os.environ:  # other users of this machine can reach its ports, and must not
+            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+        cpus = max(os.cpu_count() or 1, workers * profile.cpus_per_worker)
+        _local = LocalRay.start(cpus, _environment(profile))
+
+
+def connect(profile: Profile, workers: int) -> None:
+    """Connects this process, starting Ray where it is not yet.  WorkersFailed when nothing answers."""
+    for name, value in _environment(profile).items():
+        os.environ.setdefault(name, value)
+    start_ray(profile, workers)
+    import ray  # takes a second, and reads its environment once
+
+    if ray.is_initialized():
+        return
+    if profile.ray.address is not None:
+        _refuse_silent(profile.ray.address)
+    address = profile.ray.address or (_local.address() if _local else None)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except ConnectionError as error:
+        raise WorkersFailed(f"the Ray cluster at {address} does not take this process: {str(error).splitlines()[0]}; "
+                            "is RAY_AUTH_TOKEN the cluster's, and Ray's version the same?") from error
+
+
+def _refuse_silent(address: str) -> None:
+    """WorkersFailed when nothing listens at host:port; Ray itself would try for many minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return  # 'auto' and the like: Ray finds the cluster itself
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except OSError as error:
+        raise WorkersFailed(f"no Ray cluster answers at {address}: {error.strerror or error}; start it, correct the "
+                            "profile's ray.address, or leave it out to run on this machine") from None
+
+
+def stop_ray() -> None:
+    """Ends this process's connection, and Ray on this machine where it was started here."""
+    global _local
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()
+    if _local is not None:
+        _local.stop()
+        _local = None
+
+
+def _environment(profile: Profile) -> dict[str, str]:
+    return {
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": str(profile.ray.poll_s),
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(profile.ray.start_timeout_s),
+        "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # one process less; nothing preempts a laptop
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
