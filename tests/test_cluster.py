@@ -9,7 +9,7 @@ import pytest
 from gan_core.errors import WorkersFailed
 from pipelines.cluster import connect
 from pipelines.profile import Profile, RayConfig
-from tests.pipeline import free_port, kill_tree
+from tests.pipeline import free_port
 
 BESIDE = """
 import threading
@@ -44,17 +44,16 @@ def test_ray_starts_and_ends_beside_matrix_products():
 @pytest.mark.slow
 def test_ray_ends_with_a_run_that_is_killed():
     waits = "import time; time.sleep(300)"
-    process = subprocess.Popen([sys.executable, "-c", BESIDE.format(then=waits)], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stdout.readline().strip() == b"42"
-    family = psutil.Process(process.pid).children(recursive=True)
-    assert [member for member in family if "raylet" in member.name()]
-    process.kill()
-    try:
-        _, left = psutil.wait_procs(family, timeout=60)
-        assert not left
-    finally:
-        kill_tree(process)
+    with subprocess.Popen([sys.executable, "-c", BESIDE.format(then=waits)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == b"42"
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert [member for member in family if "raylet" in member.name()]
+        process.kill()
+    _, left = psutil.wait_procs(family, timeout=60)
+    for member in left:
+        member.kill()
+    assert not left
 
 
 def test_a_cluster_that_does_not_answer_is_named():
