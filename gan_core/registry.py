@@ -86,7 +86,36 @@ class Registry:
         return str(self.get(name).__module__)
 
 
-SOURCES = Registry("source", "gan_pipelines.sources", {"digits": "gan_core.data.sources.digits:Digits"})
+_SOURCE_MODULES = {
+    "digits": "digits:Digits",
+    "image_folder": "image_folder:ImageFolder",
+    "image_zip": "image_archive:ImageZip",
+    "image_tar": "image_archive:ImageTar",
+    "idx": "idx:Idx",
+    "npz": "arrays:Npz",
+    "npy": "arrays:Npy",
+    "hdf5": "hdf5:Hdf5",
+    "parquet": "table:Parquet",
+    "arrow": "table:Arrow",
+    "csv": "csv_files:CsvFiles",
+    "paired": "paired:Paired",
+    "unpaired": "unpaired:Unpaired",
+    "wav_folder": "wav_folder:WavFolder",
+    "text_lines": "text:TextLines",
+    "text_file": "text:TextFile",
+    "video": "video:Video",
+    "mnist": "named:Mnist",
+    "fashion_mnist": "named:FashionMnist",
+    "kmnist": "named:Kmnist",
+    "cifar10": "named:Cifar10",
+    "cifar100": "named:Cifar100",
+}
+
+SOURCES = Registry(
+    "source",
+    "gan_pipelines.sources",
+    {name: f"gan_core.data.sources.{target}" for name, target in _SOURCE_MODULES.items()},
+)
 
 RECIPES = Registry("recipe", "gan_pipelines.recipes", {"dcgan": "gan_core.recipes.dcgan:Dcgan"})
 

@@ -1,0 +1,168 @@
+"""The files of a data set, read from any fsspec URL, and never from outside the root that was named."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from pydantic import Field
+
+from gan_core.config import Config, Count
+from gan_core.errors import ConfigError, DataError
+
+WORKS = "a directory, a file, s3://bucket/prefix, https://host/set.zip, zip://*::s3://bucket/set.zip and memory://set"
+STAMPS = ("ETag", "etag", "md5", "checksum", "mtime", "LastModified", "last_modified", "created")
+
+
+class Limits(Config):
+    """What is refused before it can fill memory or run for days; raise a limit for data that you trust."""
+
+    pixels: Count = Field(50_000_000, description="pixels of one image, or of one frame")
+    bytes: Count = Field(256 * 2**20, description="bytes of one item, unpacked")
+    items: Count = Field(50_000_000, description="files in a folder or archive, or rows in a table")
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """A file of a set.  path: relative to the root, '/' between parts.  stamp: changes when the file does."""
+
+    path: str
+    size: int
+    stamp: str
+
+
+class Files:
+    """Everything below one URL, or the one file that it names.
+
+    ConfigError for a URL of no known protocol; DataError, with what works, where nothing is there.
+    """
+
+    def __init__(self, url: str | Path) -> None:
+        self.url = str(url)
+        here = Path(self.url).expanduser().absolute()
+        whole = self.url if "://" in self.url or "::" in self.url else f"file://{here}"
+        try:
+            self._fs: Any
+            self._fs, root = fsspec.core.url_to_fs(whole)
+        except FileNotFoundError:
+            raise DataError(f"{self.url}: is not there; {WORKS} work") from None
+        except (ValueError, ImportError) as error:
+            raise ConfigError(f"{self.url}: {error}; {WORKS} work") from None
+        self._root = "" if root in ("*", "/*") else str(root).rstrip("/")
+        self._is_local = isinstance(self._fs, LocalFileSystem)
+
+    @cached_property
+    def is_file(self) -> bool:
+        """Whether the URL names one file.  DataError when it names nothing, or what it names may not be read."""
+        try:
+            return bool(self._fs.info(self._root)["type"] == "file")
+        except FileNotFoundError:
+            raise DataError(f"{self.url}: is not there; {WORKS} work") from None
+        except OSError as error:
+            raise DataError(f"{self.url}: cannot be read: {error.strerror or error}") from None
+
+    def list(self, limit: int = Limits().items) -> list[FileFacts]:
+        """Every file, sorted by path; hidden ones (.DS_Store, __MACOSX) are left out.
+
+        Of one file that the URL names, the path is its name.  DataError for links that lead outside the root, for
+        paths with '..', and for more files than `limit`.
+        """
+        if self.is_file:
+            return [self._facts(PurePosixPath(self._root).name, self._fs.info(self._root))]
+        found = []
+        for full, info in self._fs.find(self._root, detail=True).items():
+            path = self._relative(full)
+            if _is_hidden(path):
+                continue
+            self._refuse_outside(path, full)
+            found.append(self._facts(path, info))
+            if len(found) > limit:
+                raise DataError(f"{self.url}: holds more than {limit:,} files; name a part of it, or set limits.items")
+        return sorted(found, key=lambda file: file.path)
+
+    @contextmanager
+    def open(self, path: str = "") -> Iterator[IO[bytes]]:
+        """A file for reading from anywhere in it; '' or its name for the one file that the URL names.
+
+        DataError when it is not there or may not be read.
+        """
+        full = self._root if self.is_file else self._full(path)
+        try:
+            handle = self._fs.open(full, "rb")
+        except FileNotFoundError:
+            raise DataError(f"{self._named(path)}: is not there") from None
+        except OSError as error:
+            raise DataError(f"{self._named(path)}: cannot be read: {error.strerror or error}") from None
+        with handle:
+            yield handle
+
+    def read(self, path: str, limit: int) -> bytes:
+        """All of a file's bytes.  DataError when it is larger than `limit`."""
+        with self.open(path) as handle:
+            data = bytes(handle.read(limit + 1))
+        if len(data) > limit:
+            raise DataError(f"{self._named(path)}: is larger than {limit:,} bytes; raise limits.bytes if it should be")
+        return data
+
+    def exists(self, path: str) -> bool:
+        return bool(self._fs.exists(self._full(path)))
+
+    def local(self) -> Path | None:
+        """Where the root lies on this machine's disk; None when it does not."""
+        return Path(self._root) if self._is_local else None
+
+    def fingerprint(self) -> str:
+        """A digest over path, size and stamp of every file."""
+        return fingerprint(self.list())
+
+    def _full(self, path: str) -> str:
+        if unsafe(path):
+            raise DataError(f"'{path}': points outside {self.url}; it is not read")
+        return f"{self._root}/{path}".lstrip("/") if not self._root else f"{self._root}/{path}".rstrip("/")
+
+    def _named(self, path: str) -> str:
+        return self.url if self.is_file or not path else f"{self.url.rstrip('/')}/{path}"
+
+    def _relative(self, full: str) -> str:
+        return full.removeprefix(self._root).lstrip("/")
+
+    def _refuse_outside(self, path: str, full: str) -> None:
+        if unsafe(path):
+            raise DataError(f"{self.url}: holds '{path}', which points outside it; such a set is not read")
+        if self._is_local and not _within(os.path.realpath(full), os.path.realpath(self._root)):
+            raise DataError(f"{self._named(path)}: is a link to {os.path.realpath(full)}, outside the set; "
+                            "copy the file into it, or remove the link")
+
+    def _facts(self, path: str, info: dict[str, Any]) -> FileFacts:
+        stamp = next((str(info[name]) for name in STAMPS if info.get(name)), "")
+        return FileFacts(path, int(info.get("size") or 0), stamp)
+
+
+def fingerprint(files: Iterable[FileFacts]) -> str:
+    """A digest over path, size and stamp."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.path}\0{file.size}\0{file.stamp}\n".encode())
+    return digest.hexdigest()
+
+
+def unsafe(path: str) -> bool:
+    """Whether a path inside an archive or a table could lead out of its root, on any operating system."""
+    parts = path.replace("\\", "/").split("/")
+    return path.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in path
+
+
+def _within(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip("/") + "/")
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") or part in ("__MACOSX", "Thumbs.db", "desktop.ini") for part in path.split("/"))

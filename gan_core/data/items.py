@@ -1,0 +1,139 @@
+"""What every source over files shares: where it is, what it is cut into, and that one bad item is only one bad item.
+
+A source of this kind says what its items are (`index`) and how one is read (`read`); which split an item belongs to is
+either what the data says itself, or dealt by the sha256 of its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from gan_core.config import Config
+from gan_core.data.files import Files, Limits
+from gan_core.data.source import SPLITS, Bad, Example, Source
+from gan_core.errors import DataError
+
+SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "val": "validation", "valid": "validation", "validation": "validation", "dev": "validation",
+    "test": "test", "testing": "test", "t10k": "test",
+}
+
+
+class Deal(Config):
+    """The shares of the training items that are set aside, chosen by the sha256 of each item's name."""
+
+    validation: float = Field(0.1, ge=0, lt=1)
+    test: float = Field(0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _leaves_some(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation={self.validation} and test={self.test} leave nothing to train on; "
+                             "{validation: 0.1, test: 0.1} works")
+        return self
+
+
+@dataclass(frozen=True)
+class Index:
+    """What a set holds.  splits: its items in order, by split.  class_names: by label, where they have names."""
+
+    splits: Mapping[str, Sequence[Any]]
+    class_names: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ItemSource(Source):
+    """A set of items below one URL, each of which can be read on its own."""
+
+    url: str = Field(description="a path or any fsspec URL", examples=["data/flags"])
+    deal: Deal | None = Field(None, description="shares set aside from train; null deals only where the data names no "
+                                                "splits itself: a tenth for validation, a tenth for test")
+    limits: Limits = Limits()
+
+    @abstractmethod
+    def index(self) -> Index:
+        """What there is to read.  DataError for a set that cannot be read at all."""
+
+    @abstractmethod
+    def read(self, item: Any) -> Example:
+        """One item.  DataError, with the reason alone, when it cannot be used."""
+
+    def name_of(self, item: Any) -> str:
+        """An item's file or row, for reports."""
+        return str(item)
+
+    def splits(self) -> Mapping[str, int]:
+        return {split: len(items) for split, items in indexed(self).splits.items()}
+
+    def part(self, split: str, start: int, stop: int) -> Iterator[Example | Bad]:
+        for item in indexed(self).splits.get(split, ())[start:stop]:
+            try:
+                yield self.read(item)
+            except DataError as error:
+                yield Bad(self.name_of(item), str(error))
+
+    def facts(self) -> Mapping[str, Any]:
+        found = indexed(self)
+        return {"class_names": list(found.class_names), **found.facts} if found.class_names else found.facts
+
+    def fingerprint(self) -> str:
+        return Files(self.url).fingerprint()
+
+
+@lru_cache(maxsize=4)  # a worker reads many parts of one set
+def indexed(source: ItemSource) -> Index:
+    """A source's index, made once a process."""
+    index = source.index()
+    if not any(len(items) for items in index.splits.values()):
+        raise DataError(f"{source.url}: holds nothing that {type(source).__name__} reads")
+    return index
+
+
+def split_named(name: str) -> str | None:
+    """The split that a folder, file, group or cell names: 'val' and 'dev' are validation.  None for other names."""
+    return SPLIT_NAMES.get(name.strip().lower())
+
+
+def deal_out(named: Mapping[str, Sequence[Any]], deal: Deal | None, names: Sequence[str]) -> dict[str, Sequence[Any]]:
+    """The splits of a set: those that the data names, or shares of its training items.
+
+    named: items by split; all under 'train' where the data names no splits.  names: of the training items, in order.
+    """
+    shares = deal or (Deal() if not named.keys() - {"train"} else Deal(validation=0, test=0))
+    items = named.get("train", ())
+    rank = np.argsort(_numbers(names), kind="stable")
+    tests, validations = round(shares.test * len(items)), round(shares.validation * len(items))
+    aside = {"test": rank[:tests], "validation": rank[tests : tests + validations], "train": rank[tests + validations :]}
+    splits: dict[str, Sequence[Any]] = {}
+    for split in SPLITS:
+        chosen = _chosen(items, np.sort(aside[split]))
+        given = named.get(split, ()) if split != "train" else ()
+        splits[split] = chosen if not len(given) else given if not len(chosen) else [*given, *chosen]
+    return splits
+
+
+def _chosen(items: Sequence[Any], numbers: NDArray[np.int64]) -> Sequence[Any]:
+    if isinstance(items, np.ndarray):
+        return items[numbers]
+    return items if len(numbers) == len(items) else [items[number] for number in numbers]
+
+
+def _numbers(names: Sequence[str]) -> NDArray[np.uint64]:
+    digests = b"".join(hashlib.sha256(name.encode()).digest()[:8] for name in names)
+    return np.frombuffer(digests, np.uint64)
+
+
+def labels_of(values: Sequence[str]) -> tuple[tuple[str, ...], dict[str, int]]:
+    """Class names in order, and the label of each: whole numbers by value, so that 10 comes after 9, others by name."""
+    names = sorted(set(values), key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+    return tuple(names), {name: label for label, name in enumerate(names)}
