@@ -20,7 +20,7 @@ $(SETUP): pyproject.toml infra/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed, $(PYTHON) is `$(PYTHON) -V 2>&1`; try make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c infra/constraints.txt -e '.[pipelines,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c infra/constraints.txt -e '.[pipelines,formats,dev]'
 	@touch $(SETUP)
 
 demo: setup
@@ -46,7 +46,7 @@ bench: setup
 # The newest versions that pyproject.toml allows, tried and written down; look at the difference before you commit it.
 constraints:
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
-	build/constraints/bin/pip install -q 'torch==2.13.0' '.[pipelines,dev]'
+	build/constraints/bin/pip install -q 'torch==2.13.0' '.[pipelines,formats,dev]'
 	( sed -n '/^#/p' infra/constraints.txt; build/constraints/bin/pip freeze --exclude gan-pipelines | sed 's/+cpu//' ) > build/constraints.txt
 	mv build/constraints.txt infra/constraints.txt
 

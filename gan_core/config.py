@@ -17,26 +17,19 @@ from copy import deepcopy
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, cast
+from typing import Annotated, Any, Literal, Self, TypeVar, cast, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat, ValidationError, create_model, model_validator
 from pydantic_core import ErrorDetails
 
+from gan_core.block import Config as Config
+from gan_core.block import Count as Count
 from gan_core.errors import ConfigError
 from gan_core.registry import RECIPES, SOURCES, Registry, recipe_options
+from gan_core.transforms import KINDS, Transform
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Config(BaseModel):
-    """A frozen block of settings that refuses keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-    # Settings that move work about without changing what it makes: they are in no stage key.
-    NOT_IN_KEY: ClassVar[frozenset[str]] = frozenset()
 
 
 class Adam(Config):
@@ -61,7 +54,16 @@ class DcganOptions(Config):
 class PrepareConfig(Config):
     """How a data set is written as shards."""
 
-    shard_examples: Count = Field(4096, description="examples in one shard file")
+    NOT_IN_KEY = frozenset({"max_bad_fraction"})  # it stops the stage or does not; the shards are the same
+
+    transforms: tuple[Transform, ...] = Field((), description="what is done to each example, in order")
+    shard_examples: Count = Field(4096, description="items in one shard file; fewer where they would pass 64 MiB")
+    max_bad_fraction: float = Field(0.0, ge=0, lt=1, description="share of unusable items that is left out quietly")
+
+
+def _text_keys(value: Any) -> Any:
+    """Labels are whole numbers in YAML and text in JSON; both mean the class."""
+    return {str(key): weight for key, weight in value.items()} if isinstance(value, Mapping) else value
 
 
 class TrainConfig(Config):
@@ -72,6 +74,16 @@ class TrainConfig(Config):
     images: Count = Field(102_400, description="real images seen when training ends")
     batch: Count = Field(128, description="images of one step over all workers")
     workers: Count = Field(1, description="processes that share each batch")
+    sampling: Literal["natural", "balanced", "sqrt"] | Annotated[
+        dict[str, FiniteFloat | str], BeforeValidator(_text_keys)
+    ] = Field(
+        "natural",
+        description="how often each example is drawn: once an epoch, each class as often, by the square root of its "
+                    "size, by {class: weight}, or by {column: a numeric attribute, or weight}",
+        examples=["balanced"],
+    )
+    shuffle_shards: Count | None = Field(
+        None, description="shards shuffled together, for sets larger than the local cache; all of them when null")
     ema_half_life: float = Field(2_000, ge=0, description="images after which a weight's share has halved")
     report_every: Count = Field(1_280, description="images between rows of the training curves")
     checkpoint_every: Count = Field(10_240, description="images between checkpoints")
@@ -86,6 +98,10 @@ class TrainConfig(Config):
                 f"train.workers={self.workers} cannot share train.batch={self.batch} evenly; "
                 f"train.workers={near} can, or train.batch={-(-self.batch // self.workers) * self.workers}"
             )
+        if self.shuffle_shards is not None and self.sampling != "natural":
+            raise ValueError(f"train.shuffle_shards={self.shuffle_shards} keeps few shards at hand, and train.sampling="
+                             f"{self.sampling} draws from all of them; train.sampling=natural works, or "
+                             "train.shuffle_shards=null")
         if self.images < self.batch:
             raise ValueError(f"train.images={self.images} is less than one batch of {self.batch}; "
                              f"train.images={self.batch} works")
@@ -312,11 +328,23 @@ def _block_at(kind: type[BaseModel], path: list[str]) -> type[BaseModel]:
     for step in path:
         if kind is PublishConfig and step == "gate":
             return Bound
-        inner = kind.model_fields[step].annotation if step in kind.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        if kind is PrepareConfig and (step == "transforms" or step.isdigit()):
+            continue
+        inner = _block_in(kind.model_fields[step].annotation) if step in kind.model_fields else None
+        if kind is PrepareConfig and step in KINDS:
+            inner = KINDS[step]
+        if inner is None:
             return kind
         kind = inner
     return kind
+
+
+def _block_in(annotation: Any) -> type[BaseModel] | None:
+    """The block that a field holds, alone or as `Block | None`."""
+    for choice in (annotation, *get_args(annotation)):
+        if isinstance(choice, type) and issubclass(choice, BaseModel):
+            return choice
+    return None
 
 
 def _working_value(kind: type[BaseModel], path: list[str]) -> str:

@@ -91,18 +91,25 @@ def artefact(
     try:
         with no_room(store.uri(prefix)):
             yield draft
-            manifest = Manifest(
-                kind=kind,
-                key=key,
-                files=tuple(_describe(p, draft.path) for p in sorted(draft.path.rglob("*")) if p.is_file()),
-                parents=parents,
-                facts=draft.facts,
-                versions=tool_versions(),
-                created=datetime.now(UTC).isoformat(timespec="seconds"),
-            )
+            files = tuple(_describe(p, draft.path) for p in sorted(draft.path.rglob("*")) if p.is_file())
+            manifest = _manifest(kind, key, files, parents, draft.facts)
             _commit(store, prefix, draft.path, manifest, exclusive)
     finally:
         shutil.rmtree(draft.path, ignore_errors=True)
+
+
+def put_manifest(
+    store: Store,
+    prefix: str,
+    *,
+    kind: str,
+    key: str,
+    files: tuple[File, ...],
+    parents: tuple[Parent, ...],
+    facts: dict[str, Any],
+) -> None:
+    """Makes an artefact of files that were written under `prefix` one by one, whole each, by any number of workers."""
+    store.write(f"{prefix}/{MANIFEST}", _manifest(kind, key, files, parents, facts).model_dump_json(indent=1).encode())
 
 
 def read_manifest(store: Store, prefix: str) -> Manifest | None:
@@ -178,6 +185,20 @@ def tool_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _manifest(
+    kind: str, key: str, files: tuple[File, ...], parents: tuple[Parent, ...], facts: dict[str, Any]
+) -> Manifest:
+    return Manifest(
+        kind=kind,
+        key=key,
+        files=files,
+        parents=parents,
+        facts=facts,
+        versions=tool_versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _describe(path: Path, root: Path) -> File:

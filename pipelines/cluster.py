@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import sys
+from typing import Any
 
 from gan_core.errors import WorkersFailed
 from pipelines.local_ray import LocalRay
@@ -41,10 +42,16 @@ def connect(profile: Profile, workers: int) -> None:
         _refuse_silent(profile.ray.address)
     address = profile.ray.address or (_local.address() if _local else None)
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_plug_ins())
     except ConnectionError as error:
         raise WorkersFailed(f"the Ray cluster at {address} does not take this process: {str(error).splitlines()[0]}; "
                             "is RAY_AUTH_TOKEN the cluster's, and Ray's version the same?") from error
+
+
+def _plug_ins() -> dict[str, Any] | None:
+    """What lets workers load the plug-in files that this process was given, where those lie on their machine too."""
+    files = os.environ.get("GAN_PLUGINS")
+    return {"env_vars": {"GAN_PLUGINS": files}} if files else None
 
 
 def _refuse_silent(address: str) -> None:

@@ -64,9 +64,11 @@ class Run:
         """The data set as shards."""
 
         def work(step: Step) -> None:
+            from pipelines.on_ray_data import on_ray_data
             from pipelines.stages.prepare import prepare
 
-            prepare(self.store, self.experiment, key=step.key, prefix=step.prefix)
+            place = on_ray_data(self.experiment, self.profile)
+            prepare(self.store, self.experiment, key=step.key, prefix=step.prefix, place=place)
 
         return self._stage("prepare", Shards, work)
 

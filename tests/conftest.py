@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from gan_core.config import Experiment, experiment_from
-from gan_core.data.shards import write_shards
 from gan_core.data.sources.digits import Digits
+from gan_core.data.write import write_shards
 from gan_core.store import Store
 from tests.pipeline import EXPERIMENT, Prefect, free_port, gan, kill_tree, settings, wait_for_server
 

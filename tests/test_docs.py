@@ -48,8 +48,9 @@ def test_the_commands_of_a_page_run_in_their_order(page, undisturbed, embedded, 
 
 
 def test_the_data_set_of_the_docs_is_prepared(tmp_path, monkeypatch):
-    from gan_core.data.shards import open_shards, write_shards
+    from gan_core.data.shards import open_shards
     from gan_core.data.source import source_of
+    from gan_core.data.write import write_shards
     from gan_core.registry import SOURCES
     from gan_core.store import Store
 

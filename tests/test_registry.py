@@ -84,6 +84,30 @@ def test_an_installed_plug_in_may_not_take_a_built_in_name(tmp_path: Path, monke
         list(registry(apple="a:A"))
 
 
+@pytest.mark.parametrize("target", ["nowhere:Kiwi", "fruit_stand:Melon"])
+def test_an_installed_plug_in_that_cannot_be_imported_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    (tmp_path / "fruit_stand.py").write_text("class Kiwi: ...\n")
+    install(tmp_path, "kiwi", target)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match=rf"^fruit 'kiwi': {target} cannot be imported: .*; install what it needs"):
+        registry().get("kiwi")
+
+
+def test_what_is_adapted_is_adapted_once_and_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "peeler.py").write_text("def peel(name, fruit): return [name, fruit]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    fruit = Registry("fruit", GROUP, {}, adapt="peeler:peel")
+    fruit.register("pear")(int)
+    assert fruit.get("pear") == ["pear", int]
+    assert fruit.get("pear") is fruit.get("pear")
+    assert fruit.module_of("pear") == "builtins"
+    fruit.unregister("pear")
+    fruit.register("pear")(str)
+    assert fruit.get("pear") == ["pear", str]
+
+
 @pytest.mark.parametrize("built_in", [SOURCES, RECIPES, RECIPE_OPTIONS, FAMILIES], ids=lambda r: r.kind)
 def test_everything_built_in_can_be_imported(built_in: Registry) -> None:
     assert list(built_in)

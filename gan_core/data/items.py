@@ -112,8 +112,9 @@ def deal_out(named: Mapping[str, Sequence[Any]], deal: Deal | None, names: Seque
     shares = deal or (Deal() if not named.keys() - {"train"} else Deal(validation=0, test=0))
     items = named.get("train", ())
     rank = np.argsort(_numbers(names), kind="stable")
-    tests, validations = round(shares.test * len(items)), round(shares.validation * len(items))
-    aside = {"test": rank[:tests], "validation": rank[tests : tests + validations], "train": rank[tests + validations :]}
+    tests = round(shares.test * len(items))
+    rest = tests + round(shares.validation * len(items))
+    aside = {"test": rank[:tests], "validation": rank[tests:rest], "train": rank[rest:]}
     splits: dict[str, Sequence[Any]] = {}
     for split in SPLITS:
         chosen = _chosen(items, np.sort(aside[split]))

@@ -1,16 +1,18 @@
 """Prepared examples as Arrow IPC files, memory-mapped and gathered without copying what is not asked for.
 
-One file: `image` a fixed-shape tensor [C, H, W] uint8, `label` int64 (absent where the source has none); one record
+One file: `image`, `image_b` and `video` uint8, `audio` int16, `tokens` int32, each a fixed-shape tensor, channels
+first; `label` int64, `weight` float64 and `attributes`, a struct of float64, where the source has them; one record
 batch, uncompressed, so that a column is one contiguous array on the memory map.  pandas, polars, DuckDB, Ray Data and
 HF datasets open the same files.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
+import re
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,53 +20,165 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gan_core.data.source import SPLITS, Example, Source
+from gan_core.data.cache import Cache, in_parallel, is_whole, total
+from gan_core.data.source import TENSORS
 from gan_core.errors import DamagedFile, DataError
-from gan_core.manifest import File, Manifest, Parent, artefact, read_file, read_manifest, sha256_of
+from gan_core.manifest import File, Manifest, missing_files, read_file, read_manifest
 from gan_core.store import Store
 
-IMAGE, LABEL = "image", "label"
+IMAGE, IMAGE_B, LABEL, WEIGHT, ATTRIBUTES = "image", "image_b", "label", "weight", "attributes"
+MOST_OPEN = 4  # files of a set that is larger than the cache, open at the same time
 
 
-@dataclass(frozen=True)
 class Split:
-    """One split on its memory maps.  images: [N, C, H, W] uint8 in parts.  labels: [N] int64, or None."""
+    """One split on its memory maps: each part is one file.
 
-    parts: tuple[NDArray[np.uint8], ...]
-    labels: NDArray[np.int64] | None
+    parts: the primary column, [n, C, H, W] uint8 for images.  labels: [N] int64, or None.  others: further tensor
+    columns, in the same parts.  numbers: [N] float64 by name, `weight` and the attributes.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[NDArray[Any]],
+        labels: NDArray[np.int64] | None,
+        *,
+        kind: str = IMAGE,
+        others: Mapping[str, Sequence[NDArray[Any]]] | None = None,
+        numbers: Mapping[str, NDArray[np.float64]] | None = None,
+    ) -> None:
+        self.kind = kind
+        self._columns: dict[str, Sequence[NDArray[Any]]] = {kind: parts, **(others or {})}
+        self._labels = labels
+        self.numbers = dict(numbers or {})
 
     def __len__(self) -> int:
-        return sum(len(part) for part in self.parts)
+        return int(sum(self.counts))
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The examples of each part."""
+        return tuple(len(part) for part in self.parts)
 
     @property
     def starts(self) -> NDArray[np.int64]:
         """The index of each part's first example."""
-        return np.cumsum([0, *(len(part) for part in self.parts[:-1])])
+        return np.cumsum([0, *self.counts[:-1]])
 
-    def gather(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The images at `indices`, in that order: [n, C, H, W] uint8, one vectorised copy a part."""
-        if len(self.parts) == 1:
-            return self.parts[0][indices]
+    @property
+    def parts(self) -> Sequence[NDArray[Any]]:
+        """The primary column, file by file."""
+        return self.columns[self.kind]
+
+    @property
+    def columns(self) -> Mapping[str, Sequence[NDArray[Any]]]:
+        """Every tensor column, file by file, the primary one first."""
+        return self._columns
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """[N], or None where the set has none."""
+        return self._labels
+
+    def gather(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """The primary column at `indices`, in that order: [n, C, H, W] uint8 for images; one copy a part."""
+        if len(self.counts) == 1:
+            return np.take(self.parts[0], indices, axis=0)
         part_of = np.searchsorted(self.starts, indices, side="right") - 1
-        gathered = np.empty((len(indices), *self.parts[0].shape[1:]), np.uint8)
-        for number in np.unique(part_of):
+        present = np.unique(part_of).tolist() or [0]
+        like = self._part(present[0])
+        gathered = np.empty((len(indices), *like.shape[1:]), like.dtype)
+        for number in present:
             here = part_of == number
-            gathered[here] = self.parts[number][indices[here] - self.starts[number]]
+            gathered[here] = np.take(self._part(number), indices[here] - self.starts[number], axis=0)
         return gathered
 
     @property
-    def images(self) -> NDArray[np.uint8]:
-        """All images, [N, C, H, W] uint8; a view of the map when there is one part."""
-        return self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
+    def images(self) -> NDArray[Any]:
+        """All of the primary column, [N, C, H, W] uint8 for images; a view of the map when there is one part."""
+        parts = self.parts
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _part(self, number: int) -> NDArray[Any]:
+        return self.parts[number]
 
 
-@dataclass(frozen=True)
+class RemoteSplit(Split):
+    """A split of a set that is larger than the cache: its files are fetched when they are asked for.
+
+    `open` and `release` are for whoever goes through it group by group.  What a Split offers works too, a few files at
+    a time; `labels`, `images` and a gather all over the split fetch every file.
+    """
+
+    def __init__(self, cache: Cache, manifest: Manifest, split: str) -> None:
+        super().__init__((), None, kind=manifest.facts["kind"])
+        self.uri, self.bound, self.set_bytes = cache.uri, cache.bound, total(manifest.files)
+        facts = manifest.facts["splits"][split]
+        self._cache, self._files, self._counts = cache, _shards_of(manifest, split), tuple(facts["counts"])
+        self._labelled = bool(facts["histogram"])
+        self._opened = lru_cache(maxsize=MOST_OPEN)(self._open_one)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        return self._counts
+
+    @property
+    def columns(self) -> Mapping[str, Sequence[NDArray[Any]]]:
+        files = [self._opened(number).columns for number in range(len(self._files))]
+        return {name: [part for columns in files for part in columns[name]] for name in files[0]}
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64] | None:
+        if not self._labelled:
+            return None
+        return np.concatenate([np.asarray(self._opened(number).labels) for number in range(len(self._files))])
+
+    @property
+    def largest_group(self) -> int:
+        """The most files that may be shuffled together: two such groups are on the disk at the same time.  May be 0."""
+        return int(np.searchsorted(self._largest_first, self.bound, side="right")) // 2
+
+    def room_for(self, group: int) -> int:
+        """The most bytes that two groups of so many files take."""
+        return int(self._largest_first[: 2 * group][-1])
+
+    def open(self, numbers: Sequence[int]) -> Split:
+        """These files as a split of their own; they stay in the cache until `release`."""
+        return _joined(self._cache.opened(self._named(numbers), _open_file), self.kind)
+
+    def release(self, numbers: Sequence[int]) -> None:
+        """These files may go when room is needed."""
+        self._cache.release(self._named(numbers))
+
+    @property
+    def _largest_first(self) -> NDArray[np.int64]:
+        """The bytes of the largest file, of the two largest, and so on."""
+        return np.cumsum(sorted((file.size for file in self._files), reverse=True))
+
+    def _part(self, number: int) -> NDArray[Any]:
+        return self._opened(number).parts[0]
+
+    def _open_one(self, number: int) -> Split:
+        split = self.open([number])
+        self.release([number])  # what is mapped stays readable even where the copy goes
+        return split
+
+    def _named(self, numbers: Sequence[int]) -> list[File]:
+        return [self._files[number] for number in numbers]
+
+
+@dataclass(frozen=True, eq=False)
 class Shards:
-    """A prepared data set.  shape: (C, H, W).  classes: how many labels there are, 0 without labels."""
+    """A prepared data set.
+
+    shape: of one example's primary column, (C, H, W) for images.  classes: how many labels there are, 0 without
+    labels.  kind: the primary column.  facts: all that its manifest says of it.
+    """
 
     splits: dict[str, Split]
-    shape: tuple[int, int, int]
+    shape: tuple[Any, ...]
     classes: int
+    kind: str = IMAGE
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def split(self, name: str) -> Split:
         if name not in self.splits or not len(self.splits[name]):
@@ -72,122 +186,80 @@ class Shards:
         return self.splits[name]
 
 
-def write_shards(
-    source: Source, store: Store, prefix: str, *, shard_examples: int, key: str, parents: tuple[Parent, ...] = ()
-) -> None:
-    """Writes every split of a source as shards under `prefix`.  DataError names the first example that does not fit."""
-    with artefact(store, prefix, kind="shards", key=key, parents=parents) as draft:
-        splits: dict[str, Any] = {}
-        schema: pa.Schema | None = None
-        for split in SPLITS:
-            histogram: dict[int, int] = {}
-            examples = source.examples(split)
-            count = files = 0
-            while chunk := list(islice(examples, shard_examples)):
-                table = _table(chunk, split, count, schema)
-                schema = table.schema
-                _write(table, draft.path / f"{split}-{files:05d}.arrow")
-                for example in chunk:
-                    if example.label is not None:
-                        histogram[example.label] = histogram.get(example.label, 0) + 1
-                count, files = count + len(chunk), files + 1
-            splits[split] = {
-                "examples": count,
-                "files": files,
-                "histogram": {str(label): histogram[label] for label in sorted(histogram)},
-            }
-        if schema is None or not splits["train"]["examples"]:
-            raise DataError("the source yields no training example; check where it looks for its files")
-        labels = [int(label) for facts in splits.values() for label in facts["histogram"]]
-        draft.facts.update(
-            splits=splits,
-            shape=list(schema.field(IMAGE).type.shape),
-            classes=max(labels) + 1 if labels else 0,
-            schema=[f"{field.name}: {field.type}" for field in schema],
-        )
-
-
 def open_shards(store: Store, prefix: str) -> Shards:
-    """A prepared data set, every file checked against its sha256 first.
+    """A prepared data set, every file checked against its sha256 first; of a remote store, in the local cache.
 
-    Raises DamagedFile, naming the file, when one is not what the manifest says; nothing trains on it.
+    Only of a remote set that is larger than the cache are files fetched, and checked, when they are read.  Raises
+    DamagedFile, naming the file, when one is not what the manifest says; nothing trains on it.
     """
     manifest = read_manifest(store, prefix)
     if manifest is None:
         raise DataError(f"{store.uri(prefix)}: no prepared data set there; run the prepare stage first")
-    root = _checked_copy(store, prefix, manifest)
     facts = manifest.facts
-    splits = {
-        split: _open_split([root / f.path for f in manifest.files if f.path.startswith(f"{split}-")])
-        for split in facts["splits"]
-        if facts["splits"][split]["examples"]
-    }
-    channels, height, width = facts["shape"]
-    return Shards(splits, (channels, height, width), facts["classes"])
+    kind = facts["kind"]
+    files = {split: _shards_of(manifest, split) for split in facts["splits"] if facts["splits"][split]["examples"]}
+    cache = None if store.is_local else Cache(store, prefix, manifest)
+    splits: dict[str, Split]
+    if cache is None:
+        splits = _in_place(store, prefix, files, kind)
+    elif total(manifest.files) <= cache.bound:
+        splits = {split: _joined(cache.opened(listed, _open_file), kind) for split, listed in files.items()}
+    else:
+        if missing := missing_files(store, prefix, manifest):
+            raise DamagedFile(f"{store.uri(prefix)}/{missing[0]}: is missing or has another size than its manifest "
+                              "says")
+        return _shards(facts, {split: RemoteSplit(cache, manifest, split) for split in files})
+    shards = _shards(facts, splits)
+    if cache is not None:
+        weakref.finalize(shards, cache.release, [file for listed in files.values() for file in listed])
+    return shards
 
 
-def _table(chunk: list[Example], split: str, first: int, schema: pa.Schema | None) -> pa.Table:
-    images = [_channels_first(example.image, f"{split} example {first + i}") for i, example in enumerate(chunk)]
-    shape = tuple(schema.field(IMAGE).type.shape) if schema else images[0].shape
-    for i, image in enumerate(images):
-        if image.shape != shape:
-            raise DataError(f"{split} example {first + i} has the shape {image.shape} (C, H, W), the others {shape}; "
-                            "bring all to one size in the source")
-    stacked = np.ascontiguousarray(np.stack(images))  # in the order C, H, W, not as a view that permutes it
-    columns = {IMAGE: pa.FixedShapeTensorArray.from_numpy_ndarray(stacked)}
-    labels = [example.label for example in chunk]
-    labelled = LABEL in schema.names if schema else labels[0] is not None
-    for i, label in enumerate(labels):
-        whole = isinstance(label, int | np.integer) and not isinstance(label, bool)
-        if (label is not None) != labelled or (label is not None and not (whole and label >= 0)):
-            raise DataError(f"{split} example {first + i} has the label {label!r}; "
-                            "either every example has a whole number of 0 or more, or none has a label")
-    if labelled:
-        columns[LABEL] = pa.array(labels, pa.int64())
-    return pa.table(columns)
+def _shards(facts: Mapping[str, Any], splits: Mapping[str, Split]) -> Shards:
+    return Shards(dict(splits), tuple(facts["shape"]), facts["classes"], facts["kind"], facts)
 
 
-def _channels_first(image: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
-    if image.dtype != np.uint8 or image.ndim not in (2, 3):
-        raise DataError(f"{name} is {image.dtype} with {image.ndim} axes; "
-                        "a source yields uint8 images [H, W] or [H, W, C]")
-    return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+def _shards_of(manifest: Manifest, split: str) -> list[File]:
+    """The files of a split in their order; a name with a folder in it is not one of ours."""
+    ours = re.compile(re.escape(split) + r"-\d{5,}\.arrow")
+    return sorted((f for f in manifest.files if ours.fullmatch(f.path)), key=lambda f: (len(f.path), f.path))
 
 
-def _write(table: pa.Table, path: Path) -> None:
-    (batch,) = table.combine_chunks().to_batches()
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_batch(batch)
+def _in_place(store: Store, prefix: str, files: Mapping[str, Sequence[File]], kind: str) -> dict[str, Split]:
+    root = store.local_path(prefix)
+
+    def check(file: File) -> None:
+        if not is_whole(root / file.path, file):
+            read_file(store, prefix, file)  # says what is wrong with it
+
+    in_parallel(check, [file for listed in files.values() for file in listed])
+    return {split: _joined([_open_file(root / file.path) for file in listed], kind)
+            for split, listed in files.items()}
 
 
-def _checked_copy(store: Store, prefix: str, manifest: Manifest) -> Path:
-    """Where the shards lie on this machine's disk, every byte checked: in place, or in the cache by digest."""
-    if store.is_local:
-        for file in manifest.files:
-            read_file(store, prefix, file)
-        return store.local_path(prefix)
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "gan-pipelines" / manifest.digest
-    for file in manifest.files:
-        if not _is_whole(cache / file.path, file):
-            store.get(f"{prefix}/{file.path}", cache / file.path)
-        if not _is_whole(cache / file.path, file):
-            raise DamagedFile(f"{store.uri(prefix)}/{file.path}: is damaged: its sha256 is not its manifest's")
-    return cache
+def _open_file(path: Path) -> pa.Table:
+    with pa.memory_map(str(path)) as mapped:  # the map outlives the file handle, of which there may be too many
+        return pa.ipc.open_file(mapped).read_all()
 
 
-def _is_whole(path: Path, file: File) -> bool:
-    return path.exists() and path.stat().st_size == file.size and sha256_of(path) == file.sha256
+def _joined(tables: Sequence[pa.Table], kind: str) -> Split:
+    """Files as one split; tensors stay on their maps, the few bytes of everything else are copied."""
+    names = tables[0].column_names
+    tensors = {name: [chunk.to_numpy_ndarray() for table in tables for chunk in table[name].chunks]
+               for name in TENSORS if name in names}
+    numbers = {}
+    if ATTRIBUTES in names:
+        for position, attribute in enumerate(tables[0].schema.field(ATTRIBUTES).type):
+            numbers[attribute.name] = np.concatenate(
+                [chunk.field(position).to_numpy() for table in tables for chunk in table[ATTRIBUTES].chunks])
+    if WEIGHT in names:
+        numbers[WEIGHT] = np.concatenate([table[WEIGHT].to_numpy() for table in tables])
+    labels = np.concatenate([table[LABEL].to_numpy() for table in tables]) if LABEL in names else None
+    parts = tuple(tensors.pop(kind))
+    return Split(parts, labels, kind=kind, others=tensors, numbers=numbers)
 
 
-def _open_split(files: list[Path]) -> Split:
-    tables = [pa.ipc.open_file(pa.memory_map(str(file))).read_all() for file in files]
-    images = tuple(chunk.to_numpy_ndarray() for table in tables for chunk in table[IMAGE].chunks)
-    if LABEL not in tables[0].column_names:
-        return Split(images, None)
-    return Split(images, np.concatenate([table[LABEL].to_numpy() for table in tables]))
-
-
-def iterate(split: Split, batch: int) -> Iterator[NDArray[np.uint8]]:
-    """The images of a split in their stored order, [≤ batch, C, H, W] uint8 at a time."""
+def iterate(split: Split, batch: int) -> Iterator[NDArray[Any]]:
+    """The primary column of a split in its stored order, [≤ batch, C, H, W] uint8 at a time for images."""
     for start in range(0, len(split), batch):
         yield split.gather(np.arange(start, min(start + batch, len(split))))

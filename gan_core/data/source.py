@@ -68,7 +68,8 @@ class Source(Config):
         """The examples of 'train', 'validation' or 'test', in order; nothing for a split that the set lacks."""
         if type(self).part is Source.part:
             raise TypeError(f"{type(self).__name__} does not say how to read its examples; define examples(split)")
-        return self.part(split, 0, self.splits().get(split, 0))
+        count = self.splits().get(split, 0)
+        return self.part(split, 0, count) if count else iter(())
 
     def splits(self) -> Mapping[str, int]:
         """How many items each split has, unusable ones included; empty where `examples` must be read from the start."""

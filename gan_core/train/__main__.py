@@ -19,8 +19,9 @@ from types import FrameType
 import torch.distributed as dist
 
 from gan_core.config import Experiment, key_fields, load_experiment
-from gan_core.data.shards import open_shards, write_shards
+from gan_core.data.shards import open_shards
 from gan_core.data.source import source_of
+from gan_core.data.write import write_shards
 from gan_core.errors import ConfigError, GanError
 from gan_core.manifest import Parent, canonical_digest, missing_files, read_manifest
 from gan_core.store import DEFAULT_STORE, Store
@@ -115,7 +116,15 @@ def _prepared(experiment: Experiment, store: Store, workers: Workers) -> tuple[s
     key = canonical_digest(made_by)
     prefix = f"shards/{key[:PREFIX_CHARS]}"
     if workers.lead and read_manifest(store, prefix) is None:
-        write_shards(source, store, prefix, shard_examples=experiment.prepare.shard_examples, key=key)
+        write_shards(
+            source,
+            store,
+            prefix,
+            shard_examples=experiment.prepare.shard_examples,
+            key=key,
+            transforms=experiment.prepare.transforms,
+            max_bad_fraction=experiment.prepare.max_bad_fraction,
+        )
     workers.told_by_lead(0)  # the others wait until the shards are there
     settings = {"seed": experiment.seed, "model": key_fields(experiment.model), "train": key_fields(experiment.train)}
     return prefix, canonical_digest({"shards": key, **settings})

@@ -196,6 +196,9 @@ def _prepared(
         rank=workers.rank,
         world=workers.world,
         device=workers.device,
+        sampling=experiment.train.sampling,
+        shuffle_shards=experiment.train.shuffle_shards,
+        facts=shards.facts,
     )
     shared = {name: workers.share_gradients(network) for name, network in state.networks.items()}
     return Engine(experiment, recipe, batches, workers, state, switches, worlds, shared)

@@ -10,8 +10,9 @@ from torch import Tensor
 from gan_core.data import batches as module
 from gan_core.data.batches import Batches, normalise
 from gan_core.data.sampler import indices
-from gan_core.data.shards import Split, open_shards, write_shards
+from gan_core.data.shards import Split, open_shards
 from gan_core.data.sources.digits import Digits
+from gan_core.data.write import write_shards
 from gan_core.store import Store
 
 BATCH = 60

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from gan_core.data.source import SPLITS
+from gan_core.data.source import SPLITS, Example
 from gan_core.data.sources.digits import Digits
-from gan_core.errors import DataError
 
 
 def test_the_splits_have_their_sizes_and_every_class() -> None:
@@ -44,6 +43,10 @@ def test_the_fingerprint_is_of_the_data_and_stays() -> None:
     assert Digits().fingerprint() == Digits().fingerprint()
 
 
-def test_an_unknown_split_is_answered_with_the_known() -> None:
-    with pytest.raises(DataError, match="digits has no split 'dev'; it has train, validation, test"):
-        list(Digits().examples("dev"))
+def test_a_split_that_it_lacks_has_nothing() -> None:
+    assert not list(Digits().examples("dev"))
+
+
+def test_a_part_is_that_stretch_of_its_split() -> None:
+    whole, part = list(Digits().examples("test")), list(Digits().part("test", 100, 120))
+    assert [e.where for e in part if isinstance(e, Example)] == [e.where for e in whole[100:120]]

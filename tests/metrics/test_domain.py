@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from gan_core.data.shards import Shards, Split, open_shards, write_shards
+from gan_core.data.shards import Shards, Split, open_shards
 from gan_core.data.sources.digits import Digits
+from gan_core.data.write import write_shards
 from gan_core.errors import DamagedFile, DataError
 from gan_core.metrics import domain
 from gan_core.metrics.domain import FEATURES, DomainNetwork, train_domain

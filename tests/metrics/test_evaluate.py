@@ -11,8 +11,9 @@ import pytest
 from pydantic import ValidationError
 
 from gan_core.config import EvaluateConfig
-from gan_core.data.shards import Shards, Split, open_shards, write_shards
+from gan_core.data.shards import Shards, Split, open_shards
 from gan_core.data.sources.digits import Digits
+from gan_core.data.write import write_shards
 from gan_core.errors import DataError
 from gan_core.metrics.domain import DomainNetwork, train_domain
 from gan_core.metrics.evaluate import Measured, measure, requested_labels

@@ -6,14 +6,16 @@ Test part of E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digit
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gan_core.data.source import SPLITS, Example, Source
+from gan_core.data.source import Bad, Example, Source
 from gan_core.errors import DataError
 
 COUNT = 1797
@@ -26,16 +28,17 @@ class Digits(Source):
 
     source: Literal["digits"] = "digits"
 
-    def examples(self, split: str) -> Iterator[Example]:
-        from sklearn.datasets import load_digits  # takes seconds to import; a plan never reads the data
+    def splits(self) -> Mapping[str, int]:
+        return {split: end - start for split, (start, end) in SPLIT_ENDS.items()}
 
-        if split not in SPLIT_ENDS:
-            raise DataError(f"digits has no split '{split}'; it has {', '.join(SPLITS)}")
-        images, labels = load_digits(return_X_y=True)
-        grey = np.round(images.reshape(COUNT, 8, 8) * (255 / INK_LEVELS)).astype(np.uint8)
-        start, end = SPLIT_ENDS[split]
-        for index in _dealt()[start:end]:
-            yield Example(grey[index], int(labels[index]))
+    def part(self, split: str, start: int, stop: int) -> Iterator[Example | Bad]:
+        grey, labels = _images()
+        first, end = SPLIT_ENDS[split]
+        for index in _dealt()[first:end][start:stop]:
+            yield Example(grey[index], int(labels[index]), where=f"digit {index}")
+
+    def facts(self) -> Mapping[str, Any]:
+        return {"class_names": [str(digit) for digit in range(10)]}
 
     def fingerprint(self) -> str:
         """sha256 of the file in scikit-learn's package."""
@@ -46,5 +49,14 @@ class Digits(Source):
         return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
+@cache
+def _images() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    from sklearn.datasets import load_digits  # takes seconds to import; a plan never reads the data
+
+    images, labels = load_digits(return_X_y=True)
+    return np.round(images.reshape(COUNT, 8, 8) * (255 / INK_LEVELS)).astype(np.uint8), labels
+
+
+@cache
 def _dealt() -> list[int]:
     return sorted(range(COUNT), key=lambda index: hashlib.sha256(f"digits {index}".encode()).digest())

@@ -1,0 +1,186 @@
+"""Local copies of the shards of a remote store: $XDG_CACHE_HOME/gan-pipelines/shards/<digest of the set>/.
+
+A copy is whole or absent, and is checked against its sha256 whenever it is opened.  All copies together stay within
+GAN_CACHE_BYTES; those that were used least recently go first, those that this process has open never.  Every change
+happens under one lock of the machine, so that any number of processes can share the folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from gan_core.errors import ConfigError, DamagedFile, GanError, StoreError
+from gan_core.manifest import File, Manifest, sha256_of
+from gan_core.store import Store, no_room
+
+BOUND, DEFAULT_BOUND = "GAN_CACHE_BYTES", 20 * 2**30
+THREADS = 8
+AT_ONCE = 2 * THREADS  # files fetched under one hold of the lock: other processes' turn comes after that many
+SECONDS_BETWEEN_REPORTS = 5.0
+INCOMING, LOCK = ".incoming", ".lock"
+
+_log = logging.getLogger(__name__)
+_open_here: Counter[Path] = Counter()  # how often this process has each copy open
+_counting = threading.Lock()
+_T = TypeVar("_T")
+
+
+def cache_bound() -> int:
+    """Bytes that all copies together may take.  ConfigError when GAN_CACHE_BYTES is not a number of bytes."""
+    text = os.environ.get(BOUND) or str(DEFAULT_BOUND)
+    if not text.isascii() or not text.isdigit():
+        raise ConfigError(f"{BOUND}={text}: not a number of bytes; {BOUND}={DEFAULT_BOUND} is 20 GiB")
+    return int(text)
+
+
+def total(files: Sequence[File]) -> int:
+    """The bytes of some files."""
+    return sum(file.size for file in files)
+
+
+def is_whole(path: Path, file: File) -> bool:
+    """Whether a file on this machine is what the manifest says."""
+    try:
+        return path.stat().st_size == file.size and sha256_of(path) == file.sha256
+    except FileNotFoundError:
+        return False
+
+
+def in_parallel(work: Callable[[File], _T], files: Sequence[File]) -> list[_T]:
+    """The results of `work`, in the order of the files.  Hashing and network leave Python's lock to others."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(work, files))
+
+
+class Cache:
+    """The copies of one artefact's files.  ConfigError when the folder for them cannot be made."""
+
+    def __init__(self, store: Store, prefix: str, manifest: Manifest) -> None:
+        self._store, self._prefix = store, prefix
+        self._root = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gan-pipelines" / "shards"
+        self._folder = self._root / manifest.digest
+        self.bound, self.uri = cache_bound(), store.uri(prefix)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._root / LOCK).touch()
+        except OSError as error:
+            raise ConfigError(f"{self._folder}: cannot be written: {error.strerror}; "
+                              "set XDG_CACHE_HOME to a directory of yours") from None
+
+    def opened(self, files: Sequence[File], open_copy: Callable[[Path], _T]) -> list[_T]:
+        """`open_copy` of each file's copy, which is fetched where there is none.  They stay until `release`.
+
+        DamagedFile names the first file that is missing from the store or is not what the manifest says; StoreError
+        one that cannot be fetched.
+        """
+        made: list[_T] = []
+        progress = _Progress(self.uri, len(files), total(files))
+        try:
+            for start in range(0, len(files), AT_ONCE):
+                made += self._opened_at_once(files[start : start + AT_ONCE], open_copy, progress)
+        except BaseException:
+            self.release(files[: len(made)])
+            raise
+        return made
+
+    def release(self, files: Sequence[File]) -> None:
+        """These copies may go when room is needed; what is mapped of them stays readable."""
+        with _counting:
+            _open_here.subtract(self._folder / file.path for file in files)
+
+    def _opened_at_once(
+        self, files: Sequence[File], open_copy: Callable[[Path], _T], progress: _Progress
+    ) -> list[_T]:
+        sound = in_parallel(self._is_sound, files)
+        doubtful = [file for file, good in zip(files, sound, strict=True) if not good]
+        with self._locked():
+            # another process may have fetched what was not there, and may have removed what was
+            gone = [file for file in files if not (self._folder / file.path).exists()]
+            fetch = [file for file in files if file in gone or (file in doubtful and not self._is_sound(file))]
+            for file in fetch:
+                (self._folder / file.path).unlink(missing_ok=True)
+            self._make_room(total(fetch), {self._folder / file.path for file in files})
+            in_parallel(self._fetch, fetch)
+            made = [open_copy(self._folder / file.path) for file in files]
+            with _counting:
+                _open_here.update(self._folder / file.path for file in files)
+        progress.add(files, fetched=bool(fetch))
+        return made
+
+    def _is_sound(self, file: File) -> bool:
+        path = self._folder / file.path
+        if not is_whole(path, file):
+            return False
+        os.utime(path)  # used now; whatever was used longest ago makes room
+        return True
+
+    def _fetch(self, file: File) -> None:
+        """One file into the cache, only when it is what the manifest says."""
+        uri = self._store.uri(f"{self._prefix}/{file.path}")
+        arrived = self._root / INCOMING / file.path
+        try:
+            with no_room(str(arrived)):
+                self._store.get(f"{self._prefix}/{file.path}", arrived)
+        except GanError:
+            raise
+        except FileNotFoundError:
+            raise DamagedFile(f"{uri}: is missing, though its manifest lists it") from None
+        except Exception as error:  # every file system has its own; all mean the same to the operator
+            raise StoreError(f"{uri}: could not be fetched: {type(error).__name__}: {error}; "
+                             "run the same command again when the store answers") from error
+        if not is_whole(arrived, file):
+            raise DamagedFile(f"{uri}: is damaged: its size or sha256 is not its manifest's")
+        arrived.replace(self._folder / file.path)
+
+    def _make_room(self, needed: int, kept: set[Path]) -> None:
+        """Removes copies, the least recently used first, until `needed` bytes more are within the bound."""
+        if not needed:
+            return
+        copies = [(path, path.stat()) for path in self._root.glob("*/*") if path.parent.name != INCOMING]
+        copies.sort(key=lambda copy: copy[1].st_mtime_ns)
+        over = sum(stat.st_size for _, stat in copies) + needed - self.bound
+        for path, stat in copies:
+            if over <= 0:
+                return
+            if path not in kept and _open_here[path] <= 0:
+                path.unlink()
+                over -= stat.st_size
+        if over > 0:
+            raise ConfigError(f"{BOUND}={self.bound} leaves no room for the shards of {self.uri} beside those "
+                              f"in use; {BOUND}={self.bound + over} does")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self._root / LOCK).open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            shutil.rmtree(self._root / INCOMING, ignore_errors=True)  # of a process that died while it fetched
+            self._folder.mkdir(exist_ok=True)
+            yield
+
+
+class _Progress:
+    """Says now and then how much has been fetched."""
+
+    def __init__(self, uri: str, files: int, size: int) -> None:
+        self._uri, self._files, self._size = uri, files, size
+        self._done = self._bytes = 0
+        self._said = time.monotonic()
+
+    def add(self, files: Sequence[File], *, fetched: bool) -> None:
+        self._done, self._bytes = self._done + len(files), self._bytes + total(files)
+        due = time.monotonic() - self._said >= SECONDS_BETWEEN_REPORTS
+        if fetched and (due or self._done == self._files):
+            self._said = time.monotonic()
+            _log.info("%s: %d of %d shards here, %.2f of %.2f GB", self._uri, self._done, self._files,
+                      self._bytes / 1e9, self._size / 1e9)

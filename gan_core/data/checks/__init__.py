@@ -1,0 +1,1 @@
+"""What `gan dataset check` looks for, one concern a file; `gan_core.data.check` asks them all."""

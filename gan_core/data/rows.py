@@ -1,0 +1,115 @@
+"""The examples of a split at any indices, as tensors on a device.
+
+A column is kept as rows of bytes [N, row], which torch.index_select copies with one memcpy a row on all of torch's
+threads: 2 to 5 times as fast as indexing [N, C, H, W] (measured for rows of 784 and 12,288 bytes).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gan_core.data.shards import LABEL, Split
+
+
+class Rows:
+    """All columns of a split, kept on the device where they take at most `resident_bytes`, else on their maps."""
+
+    def __init__(self, split: Split, device: torch.device, resident_bytes: int) -> None:
+        columns = split.columns
+        resident = sum(part.nbytes for parts in columns.values() for part in parts) <= resident_bytes
+        self._device = device
+        self._starts = np.zeros(1, np.int64) if resident else split.starts
+        self._columns = {name: _Column.resident(parts, device) if resident else _Column.mapped(parts)
+                         for name, parts in columns.items()}
+        self._resident = resident
+        self._labels = None if split.labels is None else torch.from_numpy(split.labels.copy()).to(device)
+
+    def take(self, chosen: NDArray[np.int64]) -> dict[str, Tensor]:
+        """The examples at `chosen`, in that order: {column: [n, …] as stored, "label": [n] int64}, fresh memory."""
+        on_device = torch.from_numpy(chosen).to(self._device)
+        if self._resident:
+            taken = {name: torch.index_select(column.parts[0], 0, on_device) for name, column in self._columns.items()}
+        else:
+            route = _Route.to(chosen, self._starts)
+            taken = {name: self._sent(route, column.parts) for name, column in self._columns.items()}
+        taken = {name: self._columns[name].shaped(rows) for name, rows in taken.items()}
+        if self._labels is not None:
+            taken[LABEL] = torch.index_select(self._labels, 0, on_device)
+        return taken
+
+    def _sent(self, route: _Route, parts: Sequence[Tensor]) -> Tensor:
+        """Rows from their maps on the device.  Torch keeps pinned memory until what was sent from it has arrived."""
+        gathered = route.gather(parts, pinned=self._device.type == "cuda")
+        return gathered.to(self._device, non_blocking=True)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """parts: [n, row] uint8 each.  shape, dtype: of one example as it is stored."""
+
+    parts: Sequence[Tensor]
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    @classmethod
+    def resident(cls, parts: Sequence[NDArray[Any]], device: torch.device) -> _Column:
+        whole = torch.from_numpy(np.concatenate([_rows(part) for part in parts])).to(device)
+        return cls([whole], *_kind(parts[0]))
+
+    @classmethod
+    def mapped(cls, parts: Sequence[NDArray[Any]]) -> _Column:
+        with warnings.catch_warnings():  # torch dislikes maps that cannot be written; nothing writes to these
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+            return cls([torch.from_numpy(_rows(part)) for part in parts], *_kind(parts[0]))
+
+    def shaped(self, rows: Tensor) -> Tensor:
+        return rows.view(self.dtype).view(len(rows), *self.shape)
+
+
+@dataclass(frozen=True)
+class _Route:
+    """Where rows are found: `within` their part, part after part; `back`: the order in which they were asked for."""
+
+    within: Tensor
+    runs: list[tuple[int, int, int]]  # part, and from where to where in `within`
+    back: Tensor | None
+
+    @classmethod
+    def to(cls, chosen: NDArray[np.int64], starts: NDArray[np.int64]) -> _Route:
+        if len(starts) == 1:
+            return cls(torch.from_numpy(chosen), [(0, 0, len(chosen))], None)
+        part_of = np.searchsorted(starts, chosen, side="right") - 1
+        by_part = np.argsort(part_of, kind="stable")
+        present, firsts = np.unique(part_of[by_part], return_index=True)
+        ends = [*firsts[1:].tolist(), len(chosen)]
+        back = np.empty_like(by_part)
+        back[by_part] = np.arange(len(chosen))
+        within = (chosen - starts[part_of])[by_part]
+        runs = list(zip(present.tolist(), firsts.tolist(), ends, strict=True))
+        return cls(torch.from_numpy(within), runs, torch.from_numpy(back))
+
+    def gather(self, parts: Sequence[Tensor], *, pinned: bool) -> Tensor:
+        """The rows in the order in which they were asked for: [n, row] uint8."""
+        wide = len(self.within), parts[0].shape[1]
+        rows = torch.empty(wide, dtype=torch.uint8, pin_memory=pinned and self.back is None)
+        for part, start, stop in self.runs:
+            torch.index_select(parts[part], 0, self.within[start:stop], out=rows[start:stop])
+        if self.back is None:
+            return rows
+        return torch.index_select(rows, 0, self.back, out=torch.empty(wide, dtype=torch.uint8, pin_memory=pinned))
+
+
+def _rows(part: NDArray[Any]) -> NDArray[np.uint8]:
+    return part.reshape(len(part), -1).view(np.uint8)
+
+
+def _kind(part: NDArray[Any]) -> tuple[tuple[int, ...], torch.dtype]:
+    return part.shape[1:], torch.from_numpy(np.empty(0, part.dtype)).dtype

@@ -1,0 +1,36 @@
+"""Names of an archive's members as paths that cannot lead out of it."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+
+from gan_core.data.files import unsafe
+from gan_core.errors import DataError
+
+HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini")
+
+
+def clean_path(name: str, url: str) -> str:
+    """A member's path with '/' between its parts and no '.' among them.  DataError when it could lead outside."""
+    if unsafe(name) or not name:
+        raise DataError(f"{url}: holds a member named '{name}', which points outside it; such an archive is not read")
+    return posixpath.normpath(name.replace("\\", "/"))
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a path is an operating system's own, as for files in a folder."""
+    return any(part.startswith(".") or part in HIDDEN for part in path.split("/"))
+
+
+def in_order(paths: Sequence[str]) -> list[int]:
+    """The numbers of the paths, sorted by path; of equal paths the last counts, as it does when an archive is unpacked.
+    """
+    latest = {path: number for number, path in enumerate(paths)}
+    return [latest[path] for path in sorted(latest)]
+
+
+def refuse_link(url: str, path: str, kind: str) -> None:
+    """DataError: an archive that holds a link or a device is not a set of images."""
+    raise DataError(f"{url}: holds '{path}', a {kind}; such an archive is not read: pack the files themselves, "
+                    "without links or devices")

@@ -1,0 +1,84 @@
+"""Preparation on Ray Data: parts of a data set stream through workers that read, transform and write them.
+
+Nothing large passes through Ray: a row is which part to write, and then what became of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from gan_core.config import Experiment, experiment_from
+from gan_core.data.source import source_of
+from gan_core.data.write import Layout, Part, PartWriter, PlaceWork, Written, one_after_another
+from gan_core.errors import GanError, WorkersFailed
+from gan_core.store import Store
+from pipelines.cluster import connect
+from pipelines.profile import Profile
+
+HERE = 4  # parts up to which starting workers costs more than they save
+
+
+def on_ray_data(experiment: Experiment, profile: Profile, workers: int | None = None) -> PlaceWork:
+    """Where the parts of this experiment's data are written: by Ray Data's workers, a few parts in this process.
+
+    workers: parts written at one time; as many as the cluster has CPUs when None.
+    """
+
+    def place(writer: PartWriter, parts: Sequence[Part]) -> Iterator[Written]:
+        if len(parts) <= HERE and workers is None:
+            return one_after_another(writer, parts)
+        return _stream(experiment, profile, workers, writer, parts)
+
+    return place
+
+
+def _stream(
+    experiment: Experiment, profile: Profile, workers: int | None, writer: PartWriter, parts: Sequence[Part]
+) -> Iterator[Written]:
+    connect(profile, workers or 1)
+    import ray.data
+    from ray.exceptions import RayError
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False  # the caller shows progress in items
+    job = {
+        "experiment": experiment.model_dump_json(serialize_as_any=True),
+        "store": writer.store.url,
+        "prefix": writer.prefix,
+        "layout": writer.layout.model_dump_json(),
+        "classes": writer.classes,
+    }
+    rows = [{"part": part.model_dump_json(), **job} for part in parts]
+    written = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+        _write, num_cpus=1, compute=ray.data.TaskPoolStrategy(size=workers)
+    )
+    try:
+        for row in written.iter_rows():
+            if row["error"]:
+                raise GanError(row["error"])
+            yield Written.model_validate_json(row["written"])
+    except RayError as error:
+        raise WorkersFailed(f"workers that prepare the data kept dying: {str(error).splitlines()[0]}; the same command "
+                            "goes on with the parts that are missing") from error
+
+
+def _write(row: dict[str, Any]) -> dict[str, str]:
+    """On a worker: writes one part.  What a person can put right comes back as text, for Ray would wrap it."""
+    job = {name: row[name] for name in row if name != "part"}
+    try:
+        written = _writer(**job).write(Part.model_validate_json(row["part"]))
+    except GanError as error:
+        return {"written": "", "error": str(error)}
+    return {"written": written.model_dump_json(), "error": ""}
+
+
+@lru_cache(maxsize=2)
+def _writer(experiment: str, store: str, prefix: str, layout: str, classes: int) -> PartWriter:
+    """One a worker process, so that the source's index is made once."""
+    settings = experiment_from(json.loads(experiment))
+    return PartWriter(source_of(settings), settings.prepare.transforms, Layout.model_validate_json(layout), classes,
+                      Store(store), prefix)
