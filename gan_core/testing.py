@@ -29,7 +29,8 @@ from gan_core.config import DcganOptions, Experiment
 from gan_core.data.plugin import plugged_in
 from gan_core.data.shards import open_shards
 from gan_core.data.source import SPLITS, Bad, Example, Source
-from gan_core.data.write import channels_first, layout_of, write_shards
+from gan_core.data.layout import channels_first, layout_of
+from gan_core.data.write import write_shards
 from gan_core.errors import DataError
 from gan_core.store import Store
 

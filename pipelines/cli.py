@@ -12,8 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
+from gan_core import plugin_files
 from gan_core.errors import GanError
 from gan_core.store import DEFAULT_STORE
+from pipelines.cli_dataset import PluginOption, dataset
 from pipelines.cli_models import models, sample
 
 INTERRUPTED = 130  # as shells report a command that Ctrl-C ended
@@ -28,6 +30,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(no_args_is_help=True, help="Experiments' settings: show, schema.")
 app.add_typer(config_app, name="config")
+app.add_typer(dataset, name="dataset")
 app.add_typer(models, name="models")
 app.command()(sample)
 
@@ -54,6 +57,7 @@ def run(
     store: StoreOption = DEFAULT_STORE,
     set_: SetOption = None,
     profile: ProfileOption = None,
+    plugin: PluginOption = None,
     remake: RemakeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -65,6 +69,7 @@ def run(
     """
     from pipelines.run import run_experiment
 
+    plugin_files.use(plugin or [])
     try:
         outcome = run_experiment(experiment, store, set_ or [], profile, remake or [])
     except KeyboardInterrupt:
@@ -82,6 +87,7 @@ def plan(
     store: StoreOption = DEFAULT_STORE,
     set_: SetOption = None,
     profile: ProfileOption = None,
+    plugin: PluginOption = None,
     remake: RemakeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -92,6 +98,7 @@ def plan(
     from pipelines.run import open_experiment
     from pipelines.show import plan_table
 
+    plugin_files.use(plugin or [])
     opened = open_experiment(experiment, store, set_ or [], profile, remake or [])
     steps = opened.planner.plan()
     if as_json:
@@ -106,7 +113,11 @@ def plan(
 
 @config_app.command("show")
 def config_show(
-    experiment: ExperimentArgument, set_: SetOption = None, profile: ProfileOption = None, as_json: JsonOption = False
+    experiment: ExperimentArgument,
+    set_: SetOption = None,
+    profile: ProfileOption = None,
+    plugin: PluginOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Prints every setting of an experiment, defaults included.
 
@@ -116,6 +127,7 @@ def config_show(
 
     from pipelines.run import with_profile
 
+    plugin_files.use(plugin or [])
     resolved = with_profile(experiment, set_ or [], profile)[0].as_json()
     if as_json:
         _print_json(resolved)

@@ -8,16 +8,21 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
 
 from gan_core.config import Experiment, experiment_from
+from gan_core.data.items import Index, ItemSource, indexed, remember_index
+from gan_core.data.layout import Layout
 from gan_core.data.source import source_of
-from gan_core.data.write import Layout, Part, PartWriter, PlaceWork, Written, one_after_another
+from gan_core.data.write import Part, PartWriter, PlaceWork, Written, one_after_another
 from gan_core.errors import GanError, WorkersFailed
 from gan_core.store import Store
 from pipelines.cluster import connect
 from pipelines.profile import Profile
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
 
 HERE = 4  # parts up to which starting workers costs more than they save
 
@@ -53,8 +58,9 @@ def _stream(
         "classes": writer.classes,
     }
     rows = [{"part": part.model_dump_json(), **job} for part in parts]
+    index = ray.put(indexed(writer.source)) if isinstance(writer.source, ItemSource) else None
     written = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-        _write, num_cpus=1, compute=ray.data.TaskPoolStrategy(size=workers)
+        partial(_write, index=index), num_cpus=1, compute=ray.data.TaskPoolStrategy(size=workers)
     )
     try:
         for row in written.iter_rows():
@@ -62,15 +68,27 @@ def _stream(
                 raise GanError(row["error"])
             yield Written.model_validate_json(row["written"])
     except RayError as error:
-        raise WorkersFailed(f"workers that prepare the data kept dying: {str(error).splitlines()[0]}; the same command "
-                            "goes on with the parts that are missing") from error
+        raise WorkersFailed(f"a worker that prepares the data failed: {_last_line(error)}; the same command goes on "
+                            "with the parts that are missing") from error
 
 
-def _write(row: dict[str, Any]) -> dict[str, str]:
-    """On a worker: writes one part.  What a person can put right comes back as text, for Ray would wrap it."""
+def _last_line(error: Exception) -> str:
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
+
+
+def _write(row: dict[str, Any], index: ObjectRef[Index] | None) -> dict[str, str]:
+    """On a worker: writes one part.  What a person can put right comes back as text, for Ray would wrap it.
+
+    index: of the source's items, made once by the process that asks.
+    """
+    import ray
+
     job = {name: row[name] for name in row if name != "part"}
     try:
-        written = _writer(**job).write(Part.model_validate_json(row["part"]))
+        writer = _writer(**job)
+        if index is not None and isinstance(writer.source, ItemSource):
+            remember_index(writer.source, ray.get(index))
+        written = writer.write(Part.model_validate_json(row["part"]))
     except GanError as error:
         return {"written": "", "error": str(error)}
     return {"written": written.model_dump_json(), "error": ""}
@@ -78,7 +96,7 @@ def _write(row: dict[str, Any]) -> dict[str, str]:
 
 @lru_cache(maxsize=2)
 def _writer(experiment: str, store: str, prefix: str, layout: str, classes: int) -> PartWriter:
-    """One a worker process, so that the source's index is made once."""
+    """Once a worker process."""
     settings = experiment_from(json.loads(experiment))
     return PartWriter(source_of(settings), settings.prepare.transforms, Layout.model_validate_json(layout), classes,
                       Store(store), prefix)

@@ -75,6 +75,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, embedded: Prefect) -> 
     return store, done.stdout, done.stderr
 
 
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Real data sets as files, where GAN_TEST_DATA says they are."""
+    if not (root := os.environ.get("GAN_TEST_DATA")):
+        pytest.skip("GAN_TEST_DATA names no folder of real data sets")
+    return Path(root)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """Where GAN_TEST_NO_SKIPS is set, as in CI, a skipped test has failed."""

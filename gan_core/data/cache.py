@@ -13,6 +13,7 @@ import os
 import shutil
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +33,7 @@ INCOMING, LOCK = ".incoming", ".lock"
 
 _log = logging.getLogger(__name__)
 _open_here: Counter[Path] = Counter()  # how often this process has each copy open
-_counting = threading.Lock()
+_counting = threading.RLock()  # an owner may be collected while it is held
 _T = TypeVar("_T")
 
 
@@ -79,7 +80,7 @@ class Cache:
                               "set XDG_CACHE_HOME to a directory of yours") from None
 
     def opened(self, files: Sequence[File], open_copy: Callable[[Path], _T]) -> list[_T]:
-        """`open_copy` of each file's copy, which is fetched where there is none.  They stay until `release`.
+        """`open_copy` of each file's copy, which is fetched where there is none.  They stay until `stay_while` says.
 
         DamagedFile names the first file that is missing from the store or is not what the manifest says; StoreError
         one that cannot be fetched.
@@ -90,33 +91,34 @@ class Cache:
             for start in range(0, len(files), AT_ONCE):
                 made += self._opened_at_once(files[start : start + AT_ONCE], open_copy, progress)
         except BaseException:
-            self.release(files[: len(made)])
+            _let_go(self._paths(files[: len(made)]))
             raise
         return made
 
-    def release(self, files: Sequence[File]) -> None:
-        """These copies may go when room is needed; what is mapped of them stays readable."""
-        with _counting:
-            _open_here.subtract(self._folder / file.path for file in files)
+    def stay_while(self, owner: object, files: Sequence[File]) -> None:
+        """Copies that were opened may go once `owner` is gone; what is mapped of them stays readable."""
+        weakref.finalize(owner, _let_go, self._paths(files)).atexit = False
 
-    def _opened_at_once(
-        self, files: Sequence[File], open_copy: Callable[[Path], _T], progress: _Progress
-    ) -> list[_T]:
+    def _opened_at_once(self, files: Sequence[File], open_copy: Callable[[Path], _T], progress: _Progress) -> list[_T]:
         sound = in_parallel(self._is_sound, files)
         doubtful = [file for file, good in zip(files, sound, strict=True) if not good]
+        paths = self._paths(files)
         with self._locked():
             # another process may have fetched what was not there, and may have removed what was
-            gone = [file for file in files if not (self._folder / file.path).exists()]
+            gone = [file for file, path in zip(files, paths, strict=True) if not path.exists()]
             fetch = [file for file in files if file in gone or (file in doubtful and not self._is_sound(file))]
-            for file in fetch:
-                (self._folder / file.path).unlink(missing_ok=True)
-            self._make_room(total(fetch), {self._folder / file.path for file in files})
+            for path in self._paths(fetch):
+                path.unlink(missing_ok=True)
+            self._make_room(total(fetch), {*paths})
             in_parallel(self._fetch, fetch)
-            made = [open_copy(self._folder / file.path) for file in files]
+            made = [open_copy(path) for path in paths]
             with _counting:
-                _open_here.update(self._folder / file.path for file in files)
+                _open_here.update(paths)
         progress.add(files, fetched=bool(fetch))
         return made
+
+    def _paths(self, files: Sequence[File]) -> list[Path]:
+        return [self._folder / file.path for file in files]
 
     def _is_sound(self, file: File) -> bool:
         path = self._folder / file.path
@@ -166,7 +168,15 @@ class Cache:
             fcntl.flock(handle, fcntl.LOCK_EX)
             shutil.rmtree(self._root / INCOMING, ignore_errors=True)  # of a process that died while it fetched
             self._folder.mkdir(exist_ok=True)
-            yield
+            try:
+                yield
+            finally:
+                shutil.rmtree(self._root / INCOMING, ignore_errors=True)
+
+
+def _let_go(paths: Sequence[Path]) -> None:
+    with _counting:
+        _open_here.subtract(paths)
 
 
 class _Progress:

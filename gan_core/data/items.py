@@ -10,7 +10,6 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -90,13 +89,29 @@ class ItemSource(Source):
         return Files(self.url).fingerprint()
 
 
-@lru_cache(maxsize=4)  # a worker reads many parts of one set
+_MOST = 4  # sets that a process remembers at one time
+_indices: dict[ItemSource, Index] = {}
+
+
 def indexed(source: ItemSource) -> Index:
-    """A source's index, made once a process."""
-    index = source.index()
+    """A source's index, made once a process.  DataError when it holds nothing."""
+    if source not in _indices:
+        remember_index(source, source.index())
+    return _indices[source]
+
+
+def remember_index(source: ItemSource, index: Index) -> None:
+    """Takes an index that another process made of the same source; workers need not list millions of files again."""
     if not any(len(items) for items in index.splits.values()):
         raise DataError(f"{source.url}: holds nothing that {type(source).__name__} reads")
-    return index
+    while len(_indices) >= _MOST:
+        del _indices[next(iter(_indices))]
+    _indices[source] = index
+
+
+def forget_indices() -> None:
+    """Before a set is read anew: its files may have changed."""
+    _indices.clear()
 
 
 def split_named(name: str) -> str | None:

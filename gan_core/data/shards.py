@@ -9,7 +9,6 @@ HF datasets open the same files.
 from __future__ import annotations
 
 import re
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -105,8 +104,8 @@ class Split:
 class RemoteSplit(Split):
     """A split of a set that is larger than the cache: its files are fetched when they are asked for.
 
-    `open` and `release` are for whoever goes through it group by group.  What a Split offers works too, a few files at
-    a time; `labels`, `images` and a gather all over the split fetch every file.
+    `open` is for whoever goes through it group by group.  What a Split offers works too, a file at a time: `labels`,
+    `images` and a gather all over the split fetch every file.
     """
 
     def __init__(self, cache: Cache, manifest: Manifest, split: str) -> None:
@@ -142,12 +141,8 @@ class RemoteSplit(Split):
         return int(self._largest_first[: 2 * group][-1])
 
     def open(self, numbers: Sequence[int]) -> Split:
-        """These files as a split of their own; they stay in the cache until `release`."""
-        return _joined(self._cache.opened(self._named(numbers), _open_file), self.kind)
-
-    def release(self, numbers: Sequence[int]) -> None:
-        """These files may go when room is needed."""
-        self._cache.release(self._named(numbers))
+        """These files as a split of their own; they stay in the cache as long as it is used."""
+        return _from_cache(self._cache, [self._files[number] for number in numbers], self.kind)
 
     @property
     def _largest_first(self) -> NDArray[np.int64]:
@@ -158,12 +153,7 @@ class RemoteSplit(Split):
         return self._opened(number).parts[0]
 
     def _open_one(self, number: int) -> Split:
-        split = self.open([number])
-        self.release([number])  # what is mapped stays readable even where the copy goes
-        return split
-
-    def _named(self, numbers: Sequence[int]) -> list[File]:
-        return [self._files[number] for number in numbers]
+        return self.open([number])
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,26 +193,24 @@ def open_shards(store: Store, prefix: str) -> Shards:
     if cache is None:
         splits = _in_place(store, prefix, files, kind)
     elif total(manifest.files) <= cache.bound:
-        splits = {split: _joined(cache.opened(listed, _open_file), kind) for split, listed in files.items()}
+        splits = {split: _from_cache(cache, listed, kind) for split, listed in files.items()}
     else:
         if missing := missing_files(store, prefix, manifest):
             raise DamagedFile(f"{store.uri(prefix)}/{missing[0]}: is missing or has another size than its manifest "
                               "says")
-        return _shards(facts, {split: RemoteSplit(cache, manifest, split) for split in files})
-    shards = _shards(facts, splits)
-    if cache is not None:
-        weakref.finalize(shards, cache.release, [file for listed in files.values() for file in listed])
-    return shards
-
-
-def _shards(facts: Mapping[str, Any], splits: Mapping[str, Split]) -> Shards:
-    return Shards(dict(splits), tuple(facts["shape"]), facts["classes"], facts["kind"], facts)
+        splits = {split: RemoteSplit(cache, manifest, split) for split in files}
+    return Shards(splits, tuple(facts["shape"]), facts["classes"], kind, facts)
 
 
 def _shards_of(manifest: Manifest, split: str) -> list[File]:
-    """The files of a split in their order; a name with a folder in it is not one of ours."""
-    ours = re.compile(re.escape(split) + r"-\d{5,}\.arrow")
-    return sorted((f for f in manifest.files if ours.fullmatch(f.path)), key=lambda f: (len(f.path), f.path))
+    """The files of a split in their order.  DamagedFile when there are not as many as the manifest counts."""
+    ours = re.compile(re.escape(split) + r"-\d{5,}\.arrow")  # a name with a folder in it could lead anywhere
+    files = sorted((f for f in manifest.files if ours.fullmatch(f.path)), key=lambda f: (len(f.path), f.path))
+    counted = manifest.facts["splits"][split]["files"]
+    if len(files) != counted:
+        raise DamagedFile(f"the manifest counts {counted} files of '{split}' and lists {len(files)} that can be its "
+                          "shards; prepare the set again")
+    return files
 
 
 def _in_place(store: Store, prefix: str, files: Mapping[str, Sequence[File]], kind: str) -> dict[str, Split]:
@@ -235,6 +223,12 @@ def _in_place(store: Store, prefix: str, files: Mapping[str, Sequence[File]], ki
     in_parallel(check, [file for listed in files.values() for file in listed])
     return {split: _joined([_open_file(root / file.path) for file in listed], kind)
             for split, listed in files.items()}
+
+
+def _from_cache(cache: Cache, files: Sequence[File], kind: str) -> Split:
+    split = _joined(cache.opened(files, _open_file), kind)
+    cache.stay_while(split, files)
+    return split
 
 
 def _open_file(path: Path) -> pa.Table:

@@ -34,18 +34,14 @@ class Window:
         Raises what Cache.opened does.
         """
         if self._present is None or self._present.group != group:
-            coming, self._next = self._next, None
-            if coming is not None and (coming.group != group or coming.split.exception() is not None):
-                self._leave(coming)  # after a jump; or it failed in the background, and may not now
+            coming, self._present, self._next = self._next, None, None
+            if coming is not None and coming.group != group:
+                coming.split.exception()  # after a jump: what it fetched must be let go before there is room
                 coming = None
-            self._present, before = None, self._present
-            if coming is None:
-                self._leave(before)
-                before, coming = None, self._fetching(group)
+            if coming is None or coming.split.exception() is not None:
+                coming = self._fetching(group)  # for the first time; or again, as it may not fail now
             coming.split.result()
-            self._leave(before)
-            self._present = coming
-            self._next = self._fetching(group + 1)
+            self._present, self._next = coming, self._fetching(group + 1)
         return self._present.split.result()
 
     def _fetching(self, group: int) -> _Opened:
@@ -60,10 +56,6 @@ class Window:
 
         threading.Thread(target=fetch, name=f"shards {group}", daemon=True).start()
         return opened
-
-    def _leave(self, opened: _Opened | None) -> None:
-        if opened is not None and opened.split.exception() is None:
-            self._split.release(self._order.members(opened.group).tolist())
 
 
 def group_that_fits(split: RemoteSplit, asked: int | None, *, divisible: bool = True) -> int:

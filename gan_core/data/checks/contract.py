@@ -11,7 +11,7 @@ import numpy as np
 from gan_core.data.checks.concern import Terms
 from gan_core.data.checks.report import Finding, Named
 from gan_core.data.source import TENSORS, Example
-from gan_core.data.write import AXES, TYPES
+from gan_core.data.layout import AXES, TYPES
 
 ADVICE = {
     "not_an_example": "yield Example(image, label), or Bad(where, reason)",
@@ -56,7 +56,7 @@ def _span(value: Any) -> str:
 
 
 def _label_fault(label: Any) -> tuple[str, str] | None:
-    if label is None or (isinstance(label, int | np.integer) and not isinstance(label, bool) and label >= 0):
+    if label is None or (isinstance(label, int | np.integer) and not isinstance(label, bool) and 0 <= label < 2**63):
         return None
     return "wrong_label", f"the label is {str(label)[:40]!r} ({type(label).__name__})"
 
@@ -71,7 +71,7 @@ def _number_fault(item: Example) -> tuple[str, str] | None:
 
 
 def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and math.isfinite(value)
+    return isinstance(value, int) or (isinstance(value, float | np.floating | np.integer) and math.isfinite(value))
 
 
 class Contract:

@@ -85,7 +85,8 @@ class Copies:
         """Copies whose labels differ; of short texts, which may well mean two things, nothing is said."""
         if self._texts:
             return
-        differs = groups.labels != groups.labels[groups.starts][groups.group]
+        first_label = groups.labels[groups.starts][groups.group]
+        differs = (groups.labels != first_label) & (groups.labels != NO_LABEL) & (first_label != NO_LABEL)
         if not (count := int(differs.sum())):
             return
         at = int(np.flatnonzero(differs)[groups.rows[differs].argmin()])
@@ -140,4 +141,5 @@ class _Groups:
     def is_repeat(self, splits: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Whether the example before is a copy in the same split; splits are read one after the other."""
         same_group = np.append(False, self.group[1:] == self.group[:-1])
-        return same_group & np.append(False, splits[1:] == splits[:-1])
+        same_split: NDArray[np.bool_] = np.append(False, splits[1:] == splits[:-1])
+        return same_group & same_split

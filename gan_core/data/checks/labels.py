@@ -55,7 +55,7 @@ class Labels:
 
     def _missing(self, terms: Terms) -> Finding:
         both = self._without.count + self._with.count
-        few, many = sorted((self._without, self._with), key=lambda named: named.count)
+        few = min(self._without, self._with, key=lambda named: named.count)
         has = "no label, the others have one" if few is self._without else "a label, the others have none"
         return Finding(terms.for_left_out(few.count, both), "missing_labels", str(few),
                        f"{few.count:,} of {both:,} examples have {has}", "label all, or none")
@@ -96,7 +96,8 @@ def _classes(train: Counter[int], classes: int, terms: Terms) -> Iterator[Findin
     if train[most] > IMBALANCE * train[least]:
         yield Finding("warn", "imbalanced", "train",
                       f"{_name(terms.facts, most)} has {plural(train[most], 'example')}, {_name(terms.facts, least)} "
-                      f"{train[least]:,}: {train[most] / train[least]:.0f} times as many", "set train.sampling=balanced")
+                      f"{train[least]:,}: {train[most] / train[least]:.0f} times as many",
+                      "set train.sampling=balanced")
 
 
 def _gaps(train: Counter[int], classes: int, terms: Terms) -> Iterator[Finding]:

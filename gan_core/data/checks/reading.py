@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from gan_core.data.checks.report import Finding
 from gan_core.data.source import SPLITS, Bad, Example, Source
-from gan_core.errors import GanError
+from gan_core.errors import DataError, GanError
 from gan_core.plugin_files import line_in
 
 STRETCHES = 1000  # that a limited look at a split is spread over
@@ -30,13 +33,20 @@ class Reader:
         self.source, self.limit = source, limit
         self.findings: list[Finding] = []
         self.broken: set[str] = set()
-        self.sizes: Mapping[str, int] = self._asked("splits", source.splits) or {}
-        self.facts: Mapping[str, Any] = {} if self.findings else self._asked("facts", source.facts) or {}
+        self.sizes: Mapping[str, int] = self._asked("splits()", lambda: _counts(source.splits()))
+        self.facts: Mapping[str, Any] = {} if self.findings else self._asked("facts()", lambda: dict(source.facts()))
 
     @property
     def total(self) -> int | None:
         """How many items will be read; None where nobody knows."""
         return sum(self._count(split) for split in SPLITS) if self.sizes else None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether, after reading, there is nothing that was not looked at."""
+        if self.broken:
+            return False
+        return self.limit is None or (bool(self.sizes) and all(size <= self.limit for size in self.sizes.values()))
 
     def items(self, split: str) -> Iterator[Any]:
         """What the source yields for a split, unchecked; stops at the first thing that it raises."""
@@ -57,9 +67,9 @@ class Reader:
         """Where a source yields more or fewer items than its `splits` promises."""
         promised = self._count(split)
         if self.sizes and split not in self.broken and read != promised:
-            name = type(self.source).__name__
-            yield Finding("refuse", "wrong_count", split, f"{name}.part yields {read:,} items of {promised:,} asked for",
-                          "splits() and part() must count alike: one Example or Bad for each item")
+            yield Finding("refuse", "wrong_count", split,
+                          f"part() yields {read:,} items, splits() promises {promised:,}",
+                          "yield one Example or Bad for each item")
 
     def _count(self, split: str) -> int:
         size = self.sizes.get(split, 0)
@@ -75,13 +85,13 @@ class Reader:
             for start, stop in spread(size, self._count(split)):
                 yield from self.source.part(split, start, stop)
 
-    def _asked(self, what: str, method: Callable[[], T]) -> T | None:
+    def _asked(self, what: str, method: Callable[[], Mapping[str, T]]) -> Mapping[str, T]:
         try:
             return method()
         except Exception as error:
             self.broken.update(SPLITS)
             self._record(what, error)
-            return None
+            return {}
 
     def _record(self, where: str, error: Exception) -> None:
         kind = "unreadable_source" if isinstance(error, GanError) and error.__cause__ is None else "plug_in_error"
@@ -95,6 +105,16 @@ class Reader:
         found = Finding("refuse", kind, place, what, advice)
         if found not in self.findings:  # each split of a set that cannot be opened says the same
             self.findings.append(found)
+
+
+def _counts(splits: Mapping[str, int]) -> dict[str, int]:
+    """A source's own sizes, as far as they can be meant."""
+    for split, size in splits.items():
+        if split not in SPLITS:
+            raise DataError(f"splits() names '{split}', which nothing reads; name them {', '.join(SPLITS)}")
+        if not isinstance(size, int | np.integer) or size < 0:
+            raise DataError(f"splits() says that {split} has {size!r} items; give a whole number")
+    return {split: int(size) for split, size in splits.items()}
 
 
 def spread(size: int, count: int) -> list[tuple[int, int]]:
@@ -113,10 +133,9 @@ def _line_of(source: type, error: Exception) -> str:
         file = ""
     if line := line_in(file, error):
         return f"{Path(file).name}:{line}"
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "no traceback"
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+    return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
 
 
 class Names:

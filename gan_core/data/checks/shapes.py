@@ -10,10 +10,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from gan_core.data.checks.concern import Seen, Terms
-from gan_core.data.checks.report import Finding, Named, plural, share
+from gan_core.data.checks.report import Finding, Named, plural
 from gan_core.data.source import Example
 
 MODES = {1: "grey", 2: "grey+alpha", 3: "RGB", 4: "RGBA"}
+TIMES = "\N{MULTIPLICATION SIGN}"
 SHAPES_SHOWN = 3
 SHAPES_NAMED = 1000  # different shapes of which examples are named
 SMALLEST, LARGEST, LONGEST_RATIO = 8, 1024, 4
@@ -36,11 +37,11 @@ def shape_of(name: str, value: NDArray[Any]) -> Shape:
 def shown(name: str, shape: Shape) -> str:
     """'32×32 RGB' (height × width), '16 frames of 64×64 grey', '8,000 samples', '64 tokens'."""
     if name in ("image", "image_b"):
-        return f"{shape[0]}×{shape[1]} {MODES.get(shape[2], f'{shape[2]} channels')}"
+        return f"{shape[0]}{TIMES}{shape[1]} {MODES.get(shape[2], f'{shape[2]} channels')}"
     if name == "video":
         return f"{plural(shape[0], 'frame')} of {shown('image', shape[1:])}"
     if name == "audio":
-        return plural(shape[1], "sample") + (f" × {shape[0]} channels" if shape[0] > 1 else "")
+        return plural(shape[1], "sample") + (f" {TIMES} {shape[0]} channels" if shape[0] > 1 else "")
     return plural(shape[0], "token")
 
 
@@ -78,11 +79,12 @@ class Shapes:
                 yield self._mixed_shapes(name, shapes, terms)
             elif name in ("image", "video"):
                 yield from _unfit_size(next(iter(shapes))[-3:])
-        yield from self._alpha()
+        if len(self._by_shape("image")) == 1:
+            yield from self._alpha()
 
     def _by_shape(self, name: str) -> Counter[Shape]:
         counts: Counter[Shape] = Counter()
-        for (_, shape), count in self._counts[name].items():
+        for (_, shape), count in self._counts.get(name, {}).items():
             counts[shape] += count
         return counts
 
@@ -94,26 +96,23 @@ class Shapes:
     def _mixed_shapes(self, name: str, shapes: Counter[Shape], terms: Terms) -> Finding:
         common, odd = shapes.most_common(1)[0][0], shapes.total() - shapes.most_common(1)[0][1]
         where = ", ".join(dict.fromkeys(split for split, shape in self._counts[name] if shape != common))
-        parts = [f"{count:,} × {shown(name, shape)}" + (f" ({self._named[name, shape]})" if shape != common else "")
-                 for shape, count in shapes.most_common(SHAPES_SHOWN)]
+        parts = []
+        for shape, count in shapes.most_common(SHAPES_SHOWN):
+            names = f" ({self._named[name, shape]})" if shape != common and (name, shape) in self._named else ""
+            parts.append(f"{count:,} {TIMES} {shown(name, shape)}{names}")
         if rest := shapes.total() - sum(count for _, count in shapes.most_common(SHAPES_SHOWN)):
             parts.append(f"{rest:,} of {plural(len(shapes) - SHAPES_SHOWN, 'other shape')}")
         return Finding(terms.for_left_out(odd, shapes.total()), "mixed_shapes", where, ", ".join(parts),
                        mend(name, shapes))
 
     def _alpha(self) -> Iterator[Finding]:
-        shapes = self._by_shape("image") if "image" in self._counts else Counter()
-        clear = sum(count for shape, count in shapes.items() if shape[2] in (2, 4))
-        if not clear:
+        (_, _, channels), = self._by_shape("image")
+        if channels not in (2, 4):
             return
-        what = f"{share(clear, shapes.total())} of the images have an alpha channel"
-        if self._opaque:
-            grey = all(shape[2] <= 2 for shape in shapes)
-            yield Finding("warn", "alpha_channel", "", f"{what}, opaque everywhere",
-                          f"add prepare.transforms: [{{mode: {'grey' if grey else 'rgb'}}}], or it is trained as one more channel")
-        else:
-            yield Finding("warn", "alpha_channel", "", what,
-                          "add prepare.transforms: [{background: white}], or it is trained as one more channel")
+        what = f"the images are {MODES[channels]}" + (", and opaque everywhere" if self._opaque else "")
+        step = "{background: white}" if not self._opaque else "{mode: grey}" if channels == 2 else "{mode: rgb}"
+        yield Finding("warn", "alpha_channel", "", what,
+                      f"add prepare.transforms: [{step}], or it is trained as one more channel")
 
 
 def mend(name: str, shapes: Counter[Shape]) -> str:
@@ -124,8 +123,7 @@ def mend(name: str, shapes: Counter[Shape]) -> str:
         return "set the source's `length`, or cut and pad in the source"
     if name == "video" and len({shape[0] for shape in shapes}) > 1:
         return "let the source yield clips of one number of frames"
-    images = Counter({shape: count for shape, count in shapes.items()})
-    steps = _one_mode({shape[-1] for shape in images}) + _one_size(images)
+    steps = _one_mode({shape[-1] for shape in shapes}) + _one_size(shapes)
     return f"add prepare.transforms: [{', '.join(steps)}]"
 
 
@@ -170,7 +168,7 @@ def _hard_to_grow(height: int, width: int) -> bool:
 def _unfit_size(shape: Shape) -> Iterator[Finding]:
     height, width, _ = shape
     low, high = sorted((height, width))
-    size = f"images are {height}×{width}"
+    size = f"images are {height}{TIMES}{width}"
     if low < SMALLEST or high > LARGEST:
         limit = f"smaller than {SMALLEST}" if low < SMALLEST else f"larger than {LARGEST}"
         yield Finding("warn", "extreme_size", "", f"{size}, {limit} pixels",
@@ -180,5 +178,6 @@ def _unfit_size(shape: Shape) -> Iterator[Finding]:
                       f"cut them, or add prepare.transforms: [{{resize: {friendly(low)}}}]")
     elif _hard_to_grow(height, width):
         first = first_map(height, width)
-        yield Finding("warn", "awkward_size", "", f"{size}, which halve to {first[0]}×{first[1]} only: a generator that "
-                      "doubles has to start from there", f"add prepare.transforms: [{{resize: {friendly(low)}}}]")
+        yield Finding("warn", "awkward_size", "",
+                      f"{size}, which halve to {first[0]}{TIMES}{first[1]} only, where a generator has to start from",
+                      f"add prepare.transforms: [{{resize: {friendly(low)}}}]")

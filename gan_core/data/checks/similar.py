@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +102,8 @@ class Similar:
                     first = int(np.argmax(alike))
                     pair = " ~ ".join(self._names[int(self._rows[i])] for i in (int(other[first]), first))
                     yield Finding("warn", kind, split, f"{share(count, total)} of the images, {count:,}, are all but "
-                                  f"equal to {whose}, such as {pair}", "look at them; leave one of each if they are copies")
+                                  f"equal to {whose}, such as {pair}",
+                                  "look at them; leave one of each if they are copies")
 
 
 class _Twins:
@@ -118,8 +120,8 @@ class _Twins:
 def _twins(hashes: NDArray[np.uint64], small: NDArray[np.uint8], splits: NDArray[np.uint8]) -> _Twins:
     """Multi-index hashing (Norouzi, Punjani & Fleet 2012): images in a bucket share one of five stretches of bits."""
     twins = _Twins(len(hashes))
-    for start, stop in zip(BANDS[:-1], BANDS[1:], strict=True):
-        band = (hashes >> np.uint64(start)) & np.uint64((1 << int(stop - start)) - 1)
+    for start, stop in pairwise(BANDS.tolist()):
+        band = (hashes >> np.uint64(start)) & np.uint64((1 << (stop - start)) - 1)
         order = np.lexsort((hashes, band))
         for offset in range(1, min(NEIGHBOURS, len(order) - 1) + 1):
             left, right = order[:-offset], order[offset:]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,12 +83,23 @@ class ArrayIndex(Index):
 class ArrayItems(ItemSource):
     """A set of arrays.  A format says how they are opened."""
 
+    range: tuple[float, float] | None = Field(
+        None, description="the values of black and white; null tells by the smallest and largest of all",
+        examples=[[0, 1]])
+    memory: Count = Field(4 * 2**30, description="bytes that one array, or one chunk of it, may fill when unpacked")
+
+    @model_validator(mode="after")
+    def _range_rises(self) -> Self:
+        if self.range is not None and not self.range[0] < self.range[1] < np.inf:
+            raise ValueError(f"range={list(self.range)} does not rise from black to white; [0, 1] works")
+        return self
+
     @abstractmethod
     def open_arrays(self) -> AbstractContextManager[Arrays]:
         """The arrays, for as long as the context lasts.  DataError where they cannot be read."""
 
     def reading(self) -> Reading:
-        return Reading()
+        return Reading(span=self.range)
 
     def index(self) -> ArrayIndex:
         told = self.reading()
@@ -101,8 +112,8 @@ class ArrayItems(ItemSource):
             span = told.span or self._span(arrays, [pair.images for pair in pairs.values()])
             class_names, labels = self._labels(arrays, list(pairs.values()))
             counts = [arrays.headers[pair.images].shape[0] for pair in pairs.values()]
-        named = {split: np.arange(count) + (number << ROW_BITS)
-                 for number, (split, count) in enumerate(zip(pairs, counts, strict=True))}
+        named: dict[str, Any] = {split: np.arange(count) + (number << ROW_BITS)
+                                 for number, (split, count) in enumerate(zip(pairs, counts, strict=True))}
         facts = {"value_range": list(span), "stored_as": f"{shapes[0].layout} {list(shapes[0].image)}",
                  **({"unused_arrays": unused} if unused else {})}
         dealt = deal_out(named, self.deal, [str(row) for row in range(len(named.get("train", ())))])
@@ -160,7 +171,8 @@ class ArrayItems(ItemSource):
             raise DataError(f"{where}: shape {list(header.shape)} is not that of images, [count, height, width] or "
                             "[count, height, width, channels]; name others by images:")
         if header.shape[0] > self.limits.items:
-            raise DataError(f"{where}: {header.shape[0]:,} rows, more than limits.items={self.limits.items:,}; raise it")
+            raise DataError(f"{where}: {header.shape[0]:,} rows, more than limits.items={self.limits.items:,}; raise "
+                            "it if that is right")
         if header.row_bytes > self.limits.bytes or prod(header.shape[1:]) > 4 * self.limits.pixels:
             raise DataError(f"{where}: one image is {header.row_bytes:,} bytes of shape {list(header.shape[1:])}, more "
                             "than limits.bytes or limits.pixels; raise them if that is right")
@@ -181,10 +193,11 @@ class ArrayItems(ItemSource):
             for start in range(0, header.shape[0], step):
                 values = arrays.rows(name, start, start + step)
                 finite = values[np.isfinite(values)] if header.dtype.kind == "f" else values
-                low, high = min(low, finite.min(initial=np.inf)), max(high, finite.max(initial=-np.inf))
+                if finite.size:
+                    low, high = min(low, float(finite.min())), max(high, float(finite.max()))
                 if header.dtype == np.bool_ or (header.dtype == np.uint8 and high > 1):
                     break
-        return span_of(float(low), float(high), kinds.pop(), self._named(names[0]))
+        return span_of(low, high, kinds.pop(), self._named(names[0]))
 
     def _labels(self, arrays: Arrays, pairs: Sequence[Pair]) -> tuple[tuple[str, ...], tuple[NDArray[np.int64], ...]]:
         names = [pair.labels for pair in pairs if pair.labels]
@@ -207,16 +220,6 @@ class ArrayOptions(ArrayItems):
     layout: Layout = Field("auto", description="order of an image's axes: height, width, channels")
     shape: tuple[Count, ...] | None = Field(None, description="of one image, where rows are flat; null takes squares",
                                             examples=[[32, 32, 3]], min_length=2, max_length=3)
-    range: tuple[float, float] | None = Field(
-        None, description="the values of black and white; null tells by the smallest and largest of all",
-        examples=[[0, 1]])
-    memory: Count = Field(4 * 2**30, description="bytes that one array, or one chunk of it, may fill when unpacked")
-
-    @model_validator(mode="after")
-    def _range_rises(self) -> ArrayOptions:
-        if self.range is not None and not self.range[0] < self.range[1] < np.inf:
-            raise ValueError(f"range={list(self.range)} does not rise from black to white; [0, 1] works")
-        return self
 
     def reading(self) -> Reading:
         return Reading(self.images, self.labels, self.layout, self.shape, self.range)

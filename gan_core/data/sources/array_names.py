@@ -38,7 +38,7 @@ def find_pairs(
         raise DataError(f"{url}: {_listed(headers)} do not tell which are images; set images: arr_0, labels: arr_1, or "
                         "save them again with names: np.savez(file, x_train=…, y_train=…)")
     found = _by_split(headers, IMAGES, images, "images", url)
-    classes = {} if labels == NONE else _by_split(headers, LABELS - {images}, labels, "labels", url)
+    classes = {} if labels == NONE else _by_split(headers, LABELS, labels, "labels", url)
     if labels in headers and len(found) == 1:
         classes = dict.fromkeys(found, str(labels))
     pairs = {split: Pair(name, classes.get(split)) for split, name in found.items()}
@@ -54,7 +54,7 @@ def _by_split(
     headers: Mapping[str, Header], words: Collection[str], given: str | None, role: str, url: str
 ) -> dict[str, str]:
     """The one array of each split that has one of the words, or the given one, beside the split in its name."""
-    if given in headers:
+    if given is not None and given in headers:
         return {_parsed(given)[0] or "train": given}
     wanted = words if given is None else {_parsed(given)[1]}
     found: dict[str, str] = {}

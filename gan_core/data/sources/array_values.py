@@ -103,7 +103,8 @@ def as_pixels(values: Numbers, span: tuple[float, float]) -> tuple[NDArray[np.ui
     if values.dtype == np.uint8 and span == (0, 255):
         return values, np.ones(len(values), bool)
     scale = 255 / (high - low)
-    levels = (values.astype(np.float64 if values.dtype.itemsize > 4 else np.float32) - low) * scale
+    exact: NDArray[np.floating[Any]] = values.astype(np.float64 if values.dtype.itemsize > 4 else np.float32)
+    levels = (exact - low) * scale
     good = np.isfinite(levels) & (levels >= -0.5) & (levels <= 255.5)
     pixels = np.clip(np.rint(np.where(good, levels, 0)), 0, 255).astype(np.uint8)
     return pixels, good.reshape(len(values), -1).all(1)
@@ -126,8 +127,8 @@ def _one_each(values: Numbers, where: str) -> Numbers:
         if not (np.isin(values, (0, 1)).all() and (values.sum(1) == 1).all()):
             raise DataError(f"{where}: rows of {values.shape[1]} numbers are not one-hot; name an array of one label "
                             "a row by labels:, or leave labels out by labels: none")
-        return values.argmax(1)
-    if values.ndim not in (1, 2) or values.ndim == 2 and values.shape[1] != 1:
+        return np.asarray(values.argmax(1))
+    if values.ndim not in (1, 2) or (values.ndim == 2 and values.shape[1] != 1):
         raise DataError(f"{where}: labels of shape {list(values.shape)} are not one a row; name others by labels:, or "
                         "leave labels out by labels: none")
     return values.reshape(-1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isqrt, prod
 from typing import Any, Literal
 
 import numpy as np
@@ -15,20 +16,20 @@ from gan_core.data.decode import decode_image
 from gan_core.data.files import Limits
 from gan_core.errors import DataError
 
-Axes = Literal["HWC", "CHW"]
+Layout = Literal["auto", "hwc", "chw"]
 MOST_CHANNELS = 4
 TOLERANCE = 1e-6  # of the range, by which rounding may carry a float beyond it
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a column's cells are read.  shape: of a flat list.  span: the numbers that become 0 and 255.
+    """How a column's cells are read.  shape: of a flat list, a square without.  span: what becomes 0 and 255.
 
     file: the bytes of an image that a cell names by its path.
     """
 
     shape: tuple[int, ...] | None
-    axes: Axes | None
+    layout: Layout
     span: tuple[float, float] | None
     limits: Limits
     file: Callable[[str], bytes]
@@ -39,11 +40,6 @@ def holds_images(kind: Any) -> bool:
     if pa.types.is_struct(kind):
         return any(kind.field(number).name == "bytes" for number in range(kind.num_fields))
     return _is_binary(kind) or _is_list(kind) or isinstance(kind, pa.FixedShapeTensorType)
-
-
-def is_flat(kind: Any) -> bool:
-    """Whether a column holds numbers in a row, whose height and width nothing tells."""
-    return _is_list(kind) and not _is_list(kind.value_type)
 
 
 def image_of(cell: Any, reading: Reading) -> NDArray[np.uint8]:
@@ -112,22 +108,25 @@ def _numbers(cell: Any, reading: Reading) -> NDArray[Any]:
     values = np.asarray(array.to_numpy(zero_copy_only=False))
     if len(shape) > 1:
         return values.reshape(shape)
-    if reading.shape is None or values.size != np.prod(reading.shape):
-        raise DataError(f"holds {values.size:,} numbers, which are not shape={list(reading.shape or ())}")
-    return values.reshape(reading.shape)
+    side = isqrt(values.size)
+    wanted = reading.shape or (side, side)
+    if values.size != prod(wanted):
+        what = f"do not become shape: {list(wanted)}" if reading.shape else "are no square"
+        raise DataError(f"holds {values.size:,} numbers, which {what}; set shape: to [H, W] or [H, W, C]")
+    return values.reshape(wanted)
 
 
 def _arranged(values: NDArray[Any], reading: Reading) -> NDArray[Any]:
-    """Axes in the order H, W, C.  Unless told, C is first where the first axis alone is 1 to 4 long."""
+    """Axes in the order H, W, C; unless told, C is the first where the last is too long for it."""
     if values.ndim not in (2, 3):
         raise DataError(f"has the shape {values.shape}; an image has two axes, or three with its channels")
-    few = [length <= MOST_CHANNELS for length in values.shape]
     if values.ndim == 3:
-        first = reading.axes == "CHW" or (reading.axes is None and few[0] and not few[2])
+        first = reading.layout == "chw" or (
+            reading.layout == "auto" and values.shape[0] <= MOST_CHANNELS < values.shape[2])
         values = values.transpose(1, 2, 0) if first else values
         if not 1 <= values.shape[2] <= MOST_CHANNELS:
             raise DataError(f"has {values.shape[2]} channels in the shape {values.shape} (H, W, C); 1 to 4 are read; "
-                            "set axes: CHW or HWC")
+                            "set layout: chw or hwc")
     if values.shape[0] * values.shape[1] > reading.limits.pixels:
         raise DataError(f"is {values.shape[1]} x {values.shape[0]}, more than limits.pixels={reading.limits.pixels:,}")
     return values

@@ -20,7 +20,7 @@ Format = Literal["parquet", "arrow"]
 SUFFIXES: dict[Format, tuple[str, ...]] = {
     "parquet": (".parquet", ".pq"), "arrow": (".arrow", ".arrows", ".feather", ".ipc")}
 DISGUISES = {b"\x1f\x8b": "compressed with gzip; unpack it", b"PK\3\4": "a zip archive; name it as zip://*::…",
-             b"\x28\xb5\x2f\xfd": "compressed with zstd; unpack it", b"FEA1": "Feather version 1; write it as version 2",
+             b"\x28\xb5\x2f\xfd": "compressed with zstd; unpack it", b"FEA1": "Feather 1; write it as version 2",
              b"PAR1": "Parquet; use source: parquet", b"ARROW1": "Arrow; use source: arrow",
              b"version https": "a Git LFS pointer; run git lfs pull"}
 ARROW_MAGIC = b"ARROW1"
@@ -100,7 +100,7 @@ def _batches(reader: Any) -> Iterator[Any]:
 
 
 def _batch(reader: Any, number: int) -> Any:
-    """One batch; in a stream by passing over those before it, which on a memory map costs no more than their headers."""
+    """One batch; in a stream by passing over those before it, on a memory map at the price of their headers."""
     if isinstance(reader, pa.ipc.RecordBatchFileReader):
         return reader.get_batch(number)
     return next(islice(reader, number, None))

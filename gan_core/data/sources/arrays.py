@@ -1,0 +1,108 @@
+"""NumPy files: .npz with arrays by name, and .npy with one array of images and one of labels."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Literal
+
+import numpy as np
+from pydantic import Field
+
+from gan_core.data.files import Files, fingerprint
+from gan_core.data.sources.array_items import ArrayOptions, Arrays, InMemory
+from gan_core.data.sources.array_values import Header, Numbers
+from gan_core.data.sources.npy_format import read_header, read_values
+from gan_core.data.sources.opened import ARCHIVE_ERRORS
+from gan_core.errors import DataError
+
+
+class Npz(ArrayOptions):
+    """Arrays saved by np.savez: MedMNIST's and Keras' names are known, others can be named."""
+
+    source: Literal["npz"] = "npz"
+
+    def open_arrays(self) -> AbstractContextManager[Arrays]:
+        return nullcontext(_npz(self.url, self.memory))
+
+
+class Npy(ArrayOptions):
+    """One array saved by np.save; a local file is mapped into memory and never read whole."""
+
+    source: Literal["npy"] = "npy"
+    labels_url: str | None = Field(None, description="a second .npy file, of labels", examples=["data/labels.npy"])
+
+    def open_arrays(self) -> AbstractContextManager[Arrays]:
+        urls = {"images": self.url, "labels": self.labels_url}
+        return nullcontext(InMemory({name: _npy(url, self.memory) for name, url in urls.items() if url}))
+
+    def fingerprint(self) -> str:
+        return fingerprint(file for url in (self.url, self.labels_url) if url for file in Files(url).list())
+
+
+class _NpzArrays:
+    """An .npz file's arrays, each unpacked when it is first asked for."""
+
+    def __init__(self, url: str, memory: int) -> None:
+        files = Files(url)
+        if not files.is_file:
+            raise DataError(f"{url}: is a folder; name one .npz file in it")
+        local = files.local()
+        self._file: Path | BytesIO = local if local else BytesIO(files.read("", memory))
+        self._url = url
+        self._loaded: dict[str, Numbers] = {}
+        with self._archive() as archive:
+            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            self.headers: dict[str, Header] = {}
+            for info in members:
+                name = info.filename.removesuffix(".npy")
+                with archive.open(info) as stream:
+                    self.headers[name] = read_header(stream, info.file_size, memory, f"{url}: {name}")
+
+    def rows(self, name: str, start: int, stop: int) -> Numbers:
+        if name not in self._loaded:
+            with self._archive() as archive, archive.open(f"{name}.npy") as stream:
+                self._loaded[name] = read_values(stream, f"{self._url}: {name}")
+        return self._loaded[name][start:stop]
+
+    @contextmanager
+    def _archive(self) -> Iterator[zipfile.ZipFile]:
+        try:
+            with zipfile.ZipFile(self._file) as archive:
+                yield archive
+        except (*ARCHIVE_ERRORS, RuntimeError, OSError, zlib.error) as error:
+            raise DataError(f"{self._url}: is not a whole .npz file: {error}; copy it again, or save it by np.savez"
+                            ) from None
+
+
+@lru_cache(maxsize=2)  # unpacked once a process
+def _npz(url: str, memory: int) -> _NpzArrays:
+    return _NpzArrays(url, memory)
+
+
+@lru_cache(maxsize=4)
+def _npy(url: str, memory: int) -> Numbers:
+    files = Files(url)
+    if not files.is_file:
+        raise DataError(f"{url}: is a folder; name one .npy file in it")
+    local = files.local()
+    if local is None:
+        data = files.read("", memory)
+        _check_npy(BytesIO(data), len(data), memory, url)
+        return read_values(BytesIO(data), url)
+    size = local.stat().st_size
+    with local.open("rb") as stream:
+        _check_npy(stream, size, max(size, memory), url)
+    return np.asarray(np.load(local, mmap_mode="r", allow_pickle=False))
+
+
+def _check_npy(stream: IO[bytes], size: int, memory: int, url: str) -> None:
+    if stream.read(2) == b"PK":
+        raise DataError(f"{url}: is an .npz file; source: npz reads it")
+    stream.seek(0)
+    read_header(stream, size, memory, url)

@@ -1,0 +1,120 @@
+"""MNIST's IDX files, plain or gzipped.
+
+Format: Y. LeCun, C. Cortes and C. Burges, The MNIST database of handwritten digits, 1998, "file formats".
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import struct
+import zlib
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+from math import prod
+from typing import IO, Literal, cast
+
+import numpy as np
+from pydantic import Field
+
+from gan_core.data.files import Files
+from gan_core.data.items import split_named
+from gan_core.data.sources.array_items import ArrayItems, Arrays, InMemory
+from gan_core.data.sources.array_values import Numbers
+from gan_core.data.sources.opened import joined, opened
+from gan_core.errors import DataError
+
+TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+NAME = re.compile(r"(?:(?P<set>.+)[-_.])?(?P<split>[a-z0-9]+)[-_.](?P<role>images|labels)(?:[-_.](?:idx\d?|ubyte|gz))+")
+DEEPEST = 8  # more axes than any set of images has
+
+
+class Idx(ArrayItems):
+    """A folder of IDX files named as MNIST's are, such as train-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz."""
+
+    source: Literal["idx"] = "idx"
+    images: str | None = Field(None, description="one file of images, relative to url; null finds them by name",
+                               examples=["faces.idx3-ubyte"])
+    labels: str | None = Field(None, description="one file of labels, beside images", examples=["faces.idx1-ubyte"])
+    variant: str | None = Field(None, description="which of several sets in the folder, by the start of their names",
+                                examples=["emnist-balanced"])
+
+    def open_arrays(self) -> AbstractContextManager[Arrays]:
+        return nullcontext(_loaded(self))
+
+    def paths(self) -> dict[str, str]:
+        """The URL of each array's file.  DataError where the folder names none, or more than one set."""
+        files = opened(self.url)
+        if files.is_file:
+            raise DataError(f"{self.url}: is a file; set url: to the folder that it lies in, and images: to its name")
+        if self.images is not None:
+            given = {"images": self.images, "labels": self.labels}
+            return {role: joined(files.url, path) for role, path in given.items() if path}
+        found = _found([file.path for file in files.list(self.limits.items)], self.variant, self.url)
+        return {role: joined(files.url, path) for role, path in found.items()}
+
+
+def read_idx(stream: IO[bytes], memory: int, where: str) -> Numbers:
+    """The array of an IDX file, gzipped or not.
+
+    DataError for what is no IDX file, and where it holds more or fewer bytes than its header says.
+    """
+    zipped = stream.read(2) == b"\x1f\x8b"
+    stream.seek(0)
+    opened = cast(IO[bytes], gzip.GzipFile(fileobj=stream)) if zipped else stream
+    try:
+        shape, dtype = _header(opened, where)
+        needed = prod(shape) * dtype.itemsize
+        if needed > memory:
+            raise DataError(f"{where}: says that it holds {needed:,} bytes, more than memory={memory:,}; raise it if "
+                            "that is right")
+        data = opened.read(needed + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{where}: is truncated or damaged: {error}; copy it again") from None
+    if len(data) < needed:
+        raise DataError(f"{where}: is truncated: {needed - len(data):,} of {needed:,} bytes are missing; copy it again")
+    if len(data) > needed:
+        raise DataError(f"{where}: holds more than the {needed:,} bytes that its header says; copy it again")
+    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+
+
+def _header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+    magic = stream.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES or not 1 <= magic[3] <= DEEPEST:
+        raise DataError(f"{where}: is not an IDX file: it begins with 0x{magic.hex()}; images of uint8 begin with "
+                        "0x00000803, labels with 0x00000801")
+    lengths = stream.read(4 * magic[3])
+    if len(lengths) < 4 * magic[3]:
+        raise DataError(f"{where}: is truncated in its header; copy it again")
+    return struct.unpack(f">{magic[3]}I", lengths), np.dtype(TYPES[magic[2]])
+
+
+def _found(paths: list[str], variant: str | None, url: str) -> dict[str, str]:
+    """The files named as MNIST's are, by split and role; plain ones before gzipped copies of them."""
+    sets: dict[str, dict[str, str]] = {}
+    for path in sorted(paths, key=lambda path: (path.endswith(".gz"), path)):
+        match = NAME.fullmatch(path.rpartition("/")[2].lower())
+        if match and (split := split_named(match["split"])):
+            sets.setdefault(match["set"] or "", {}).setdefault(f"{split}/{match['role']}", path)
+    if variant is not None:
+        sets = {name: found for name, found in sets.items() if name == variant.lower()} if variant.lower() in sets \
+            else _no_variant(variant, sorted(sets), url)
+    if not sets:
+        raise DataError(f"{url}: holds no files named like train-images-idx3-ubyte or t10k-labels-idx1-ubyte.gz; it "
+                        f"holds {', '.join(paths[:5]) or 'nothing'}; name one by images: and labels:")
+    if len(sets) > 1:
+        raise DataError(f"{url}: holds several sets; set variant: to one of {', '.join(filter(None, sorted(sets)))}")
+    return next(iter(sets.values()))
+
+
+def _no_variant(variant: str, known: list[str], url: str) -> dict[str, dict[str, str]]:
+    raise DataError(f"{url}: holds no set '{variant}'; it holds {', '.join(map(repr, known)) or 'none'}")
+
+
+@lru_cache(maxsize=2)  # unpacked once a process
+def _loaded(source: Idx) -> InMemory:
+    arrays = {}
+    for role, url in source.paths().items():
+        with Files(url).open() as stream:
+            arrays[role] = read_idx(stream, source.memory, url)
+    return InMemory(arrays)
