@@ -85,7 +85,8 @@ def check_dataset(experiment: Experiment, folder: Path, limit: int | None) -> Ch
     save_png(contact_sheet(report), folder / SHEET)
     try:
         (folder / FINDINGS).write_text(json.dumps(checked.as_json(), indent=1, ensure_ascii=False), encoding="utf-8")
-        write_card(report, experiment, folder / CARD)
+        options = {name: value for name, value in experiment.as_json()["data"].items() if value is not None}
+        write_card(folder / CARD, experiment.name, options, report, (folder / SHEET).read_bytes())
     except OSError as error:
         raise ConfigError(f"--out {folder}: {error.strerror or error}; name a directory of yours") from None
     return checked

@@ -23,7 +23,7 @@ Example: gan dataset check --source image_folder --url data/flags
 dataset = typer.Typer(name="dataset", no_args_is_help=True, help=HELP)
 
 ExperimentArgument = Annotated[
-    str | None, typer.Argument(metavar="[EXPERIMENT]", help="YAML file; or --source.", show_default=False)
+    str | None, typer.Argument(metavar="EXPERIMENT", help="YAML file; or --source.", show_default=False)
 ]
 SourceOption = Annotated[
     str | None, typer.Option("--source", metavar="NAME", help="A source of `gan dataset list`.", show_default=False)
@@ -145,6 +145,7 @@ def prepare(
     Example: gan dataset prepare configs/digits.yaml --store ./store
     """
     from pipelines.dataset_address import experiment_at
+    from pipelines.datasets import record_prepared
     from pipelines.plan import Planner
     from pipelines.prepare_run import prepare_dataset, say_prepared
     from pipelines.run import Opened
@@ -152,7 +153,13 @@ def prepare(
     plugin_files.use(plugin or [])
     found, where = experiment_at(experiment, source, url, set_ or [], profile)
     place = Store(store)
-    prepared = prepare_dataset(Opened(found, where, place, Planner(place, found)), workers)
+    opened = Opened(found, where, place, Planner(place, found))
+    try:
+        prepared = prepare_dataset(opened, workers)
+    except KeyboardInterrupt:
+        typer.echo("gan: interrupted; the same command goes on with the shards that are missing", err=True)
+        raise typer.Exit(130) from None  # as shells report a command that Ctrl-C ended
+    record_prepared(opened, prepared.status, prepared.seconds)
     if as_json:
         _print_json(prepared.as_json())
     else:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
 
@@ -19,7 +20,8 @@ from gan_core.registry import SOURCES
 from gan_core.store import Store
 from pipelines.keys import FOLDERS, PREFIX_CHARS
 from pipelines.models import lineage, model_names, whole_versions
-from pipelines.records import RECORDS_READ, RunRecord
+from pipelines.records import RECORDS_READ, RunRecord, StageResult, record_path, write_record
+from pipelines.run import Opened
 
 SHARDS = FOLDERS["prepare"]
 KEY = re.compile(r"[0-9a-f]{4,64}")
@@ -93,7 +95,8 @@ def find_prepared(store: Store, address: str) -> tuple[Store, Prepared]:
     """
     store, name = _split_address(store, address)
     known = prepared_sets(store)
-    by_key = [one for one in known if KEY.fullmatch(name) and one.key.startswith(name[:PREFIX_CHARS])]
+    by_key = [one for one in known if one.key == name] or \
+        [one for one in known if KEY.fullmatch(name) and one.key.startswith(name[:PREFIX_CHARS])]
     if len(by_key) > 1:
         raise ConfigError(f"{address}: {len(by_key)} prepared sets begin so: {', '.join(one.key for one in by_key)}")
     named = by_key or [one for one in known if name in one.experiments] or [one for one in known if name == one.source]
@@ -133,12 +136,27 @@ def used_by(store: Store, prepared: Prepared) -> dict[str, list[str]]:
     return {"experiments": list(prepared.experiments), "runs": runs, "models": models}
 
 
+def record_prepared(opened: Opened, status: str, seconds: float) -> None:
+    """Writes down that an experiment's data was prepared, as `gan run` does of all its stages."""
+    store, started = opened.store, datetime.now(UTC) - timedelta(seconds=seconds)
+    step = opened.planner.step("prepare", {})
+    result = StageResult(name="prepare", status=status, seconds=seconds, uri=store.uri(step.prefix))
+    record = RunRecord(
+        started=started.isoformat(timespec="seconds"),
+        experiment=opened.experiment.as_json(),
+        stages={"prepare": step.record},
+        results=(result,),
+    )
+    write_record(store, record_path(opened.experiment.name, started), record)
+
+
 def _described(name: str) -> dict[str, Any]:
     try:
         kind: type[Config] = SOURCES.get(name)
     except ConfigError as error:
         return {"name": name, "error": str(error)}
     text = " ".join((kind.__doc__ or "").partition("\n\n")[0].split())
+    about = re.split(r"(?<=\.) (?=[A-Z])", text)[0].removesuffix(".")  # its first sentence
     options = [
         {
             "name": option,
@@ -149,7 +167,7 @@ def _described(name: str) -> dict[str, Any]:
         for option, field in kind.model_fields.items()
         if option != "source"
     ]
-    return {"name": name, "about": text, "options": sorted(options, key=lambda option: not option["required"])}
+    return {"name": name, "about": about, "options": sorted(options, key=lambda option: not option["required"])}
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ from gan_core.store import Store
 from pipelines.datasets import Prepared, at_prefix, find_prepared, used_by, whole
 from pipelines.pictures import check_png, save_png
 from pipelines.preview import preview
-from pipelines.show import console
+from pipelines.show import LOG_WIDTH, console
 
 MOST_CLASSES = 20  # listed with their counts
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -38,12 +38,13 @@ def sources_table(known: Iterable[dict[str, Any]]) -> None:
 def prepared_table(sets: Iterable[Prepared]) -> None:
     """A line a prepared set."""
     table = _table("prepared", "source", "for", "examples", "shape", "size", "when")
+    for column in table.columns:
+        column.no_wrap = column.header in ("prepared", "shape", "size", "when")
     for one in sets:
         told = one.as_json()
         counts = " + ".join(f"{count:,}" for count in told["splits"].values() if count)
-        when = told["created"].replace("T", " ")[:16]
-        shape = " x ".join(map(str, told["shape"]))
-        row = ["damaged", "", "", ""] if one.damage else [counts, shape, human(told["bytes"]), when]
+        shape = "x".join(map(str, told["shape"]))
+        row = ["damaged", "", "", ""] if one.damage else [counts, shape, human(told["bytes"]), told["created"][:10]]
         table.add_row(one.key, one.source, ", ".join(one.experiments), *row)
     _out().print(table)
     for one in sets:
@@ -82,7 +83,7 @@ class Shown:
             ("prepared", told["uri"]),
             ("key", self.manifest.key),
             ("source", told["source"] or "unknown: no run is recorded here"),
-            ("holds", f"{told['kind']} {' x '.join(map(str, told['shape']))}"),
+            ("holds", f"{told['kind']} {'x'.join(map(str, told['shape']))}"),
             *((split, f"{found['examples']:,}") for split, found in facts["splits"].items()),
             ("classes", str(told["classes"] or "none")),
             ("left out", f"{told['quarantined']:,}{listed}"),
@@ -152,4 +153,6 @@ def _table(*heads: str) -> Table:
 
 
 def _out() -> Console:
-    return Console(markup=False, highlight=False)
+    """Standard output; lines are not folded where it is no terminal."""
+    out = Console(markup=False, highlight=False)
+    return out if out.is_terminal else Console(markup=False, highlight=False, width=LOG_WIDTH)

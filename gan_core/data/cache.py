@@ -17,7 +17,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -80,26 +80,30 @@ class Cache:
                               "set XDG_CACHE_HOME to a directory of yours") from None
 
     def opened(self, files: Sequence[File], open_copy: Callable[[Path], _T]) -> list[_T]:
-        """`open_copy` of each file's copy, which is fetched where there is none.  They stay until `stay_while` says.
+        """`open_copy` of each file's copy, which is fetched where there is none.  They stay until `let_go`.
 
         DamagedFile names the first file that is missing from the store or is not what the manifest says; StoreError
         one that cannot be fetched.
         """
         made: list[_T] = []
-        progress = _Progress(self.uri, len(files), total(files))
+        wanted = _Wanted(self.uri, files)
         try:
             for start in range(0, len(files), AT_ONCE):
-                made += self._opened_at_once(files[start : start + AT_ONCE], open_copy, progress)
+                made += self._opened_at_once(files[start : start + AT_ONCE], open_copy, wanted)
         except BaseException:
             _let_go(self._paths(files[: len(made)]))
             raise
         return made
 
+    def let_go(self, files: Sequence[File]) -> None:
+        """Copies that were opened may go; what is mapped of them stays readable."""
+        _let_go(self._paths(files))
+
     def stay_while(self, owner: object, files: Sequence[File]) -> None:
-        """Copies that were opened may go once `owner` is gone; what is mapped of them stays readable."""
+        """The same, once `owner` is gone."""
         weakref.finalize(owner, _let_go, self._paths(files)).atexit = False
 
-    def _opened_at_once(self, files: Sequence[File], open_copy: Callable[[Path], _T], progress: _Progress) -> list[_T]:
+    def _opened_at_once(self, files: Sequence[File], open_copy: Callable[[Path], _T], wanted: _Wanted) -> list[_T]:
         sound = in_parallel(self._is_sound, files)
         doubtful = [file for file, good in zip(files, sound, strict=True) if not good]
         paths = self._paths(files)
@@ -109,12 +113,12 @@ class Cache:
             fetch = [file for file in files if file in gone or (file in doubtful and not self._is_sound(file))]
             for path in self._paths(fetch):
                 path.unlink(missing_ok=True)
-            self._make_room(total(fetch), {*paths})
+            self._make_room(total(fetch), wanted)
             in_parallel(self._fetch, fetch)
             made = [open_copy(path) for path in paths]
             with _counting:
                 _open_here.update(paths)
-        progress.add(files, fetched=bool(fetch))
+        wanted.came(files, fetched=bool(fetch))
         return made
 
     def _paths(self, files: Sequence[File]) -> list[Path]:
@@ -122,10 +126,11 @@ class Cache:
 
     def _is_sound(self, file: File) -> bool:
         path = self._folder / file.path
-        if not is_whole(path, file):
-            return False
-        os.utime(path)  # used now; whatever was used longest ago makes room
-        return True
+        with suppress(FileNotFoundError):  # another process may remove it now
+            if is_whole(path, file):
+                os.utime(path)  # used now; whatever was used longest ago makes room
+                return True
+        return False
 
     def _fetch(self, file: File) -> None:
         """One file into the cache, only when it is what the manifest says."""
@@ -145,22 +150,25 @@ class Cache:
             raise DamagedFile(f"{uri}: is damaged: its size or sha256 is not its manifest's")
         arrived.replace(self._folder / file.path)
 
-    def _make_room(self, needed: int, kept: set[Path]) -> None:
+    def _make_room(self, needed: int, wanted: _Wanted) -> None:
         """Removes copies, the least recently used first, until `needed` bytes more are within the bound."""
         if not needed:
             return
-        copies = [(path, path.stat()) for path in self._root.glob("*/*") if path.parent.name != INCOMING]
-        copies.sort(key=lambda copy: copy[1].st_mtime_ns)
-        over = sum(stat.st_size for _, stat in copies) + needed - self.bound
-        for path, stat in copies:
-            if over <= 0:
-                return
-            if path not in kept and _open_here[path] <= 0:
+        copies = {path: path.stat() for path in self._root.glob("*/*") if path.parent.name != INCOMING}
+        ours = {*self._paths(wanted.files)}
+        over = sum(stat.st_size for stat in copies.values()) + needed - self.bound
+        held = 0  # by other users of this process
+        for path, stat in sorted(copies.items(), key=lambda copy: copy[1].st_mtime_ns):
+            if path in ours:
+                continue
+            if _open_here[path] > 0:
+                held += stat.st_size
+            elif over > 0:
                 path.unlink()
                 over -= stat.st_size
         if over > 0:
-            raise ConfigError(f"{BOUND}={self.bound} leaves no room for the shards of {self.uri} beside those "
-                              f"in use; {BOUND}={self.bound + over} does")
+            raise ConfigError(f"{BOUND}={self.bound} leaves no room for the shards of {self.uri} beside those in use; "
+                              f"{BOUND}={held + total(wanted.files)} does")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -179,18 +187,18 @@ def _let_go(paths: Sequence[Path]) -> None:
         _open_here.subtract(paths)
 
 
-class _Progress:
-    """Says now and then how much has been fetched."""
+class _Wanted:
+    """All the files of one call; says now and then how many of them are here."""
 
-    def __init__(self, uri: str, files: int, size: int) -> None:
-        self._uri, self._files, self._size = uri, files, size
+    def __init__(self, uri: str, files: Sequence[File]) -> None:
+        self.uri, self.files = uri, files
         self._done = self._bytes = 0
         self._said = time.monotonic()
 
-    def add(self, files: Sequence[File], *, fetched: bool) -> None:
+    def came(self, files: Sequence[File], *, fetched: bool) -> None:
         self._done, self._bytes = self._done + len(files), self._bytes + total(files)
         due = time.monotonic() - self._said >= SECONDS_BETWEEN_REPORTS
-        if fetched and (due or self._done == self._files):
+        if fetched and (due or self._done == len(self.files)):
             self._said = time.monotonic()
-            _log.info("%s: %d of %d shards here, %.2f of %.2f GB", self._uri, self._done, self._files,
-                      self._bytes / 1e9, self._size / 1e9)
+            _log.info("%s: %d of %d shards here, %.2f of %.2f GB", self.uri, self._done, len(self.files),
+                      self._bytes / 1e9, total(self.files) / 1e9)

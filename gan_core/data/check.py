@@ -48,7 +48,7 @@ uneven_domains          warn          one domain has over 10 times the examples 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -96,7 +96,7 @@ def check(
     """
     reader = Reader(source, limit)
     if reader.broken:
-        return Report(reader.findings, {})
+        return Report(_in_order(reader.findings), {})
     return _Check(reader, transforms, progress).report(bad_allowed, split_needed, conditional)
 
 
@@ -124,8 +124,7 @@ class _Check:
         terms = Terms(self._reader.facts, bad_allowed, needed, conditional, self._reader.is_whole)
         self._unusable.items = self._contract.items = self._read
         found = list(chain(self._reader.findings, self._about_splits(splits, terms), self._about_examples(terms)))
-        worst_first = sorted(found, key=lambda finding: finding.severity != "refuse")
-        return Report(worst_first, splits, self._reader.facts, self._unusable.kept, self._samples.chosen())
+        return Report(_in_order(found), splits, self._reader.facts, self._unusable.kept, self._samples.chosen())
 
     def _about_splits(self, splits: dict[str, SplitFacts], terms: Terms) -> Iterator[Finding]:
         yield from self._unusable.findings(terms)
@@ -213,3 +212,8 @@ class _Check:
         self._read += 1
         if self._progress is not None and self._read % TOLD_EVERY == 0:
             self._progress(self._read, self._reader.total)
+
+
+def _in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Worst first, and fit to print."""
+    return sorted((finding.printable() for finding in findings), key=lambda finding: finding.severity != "refuse")

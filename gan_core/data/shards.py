@@ -46,19 +46,15 @@ class Split:
         numbers: Mapping[str, NDArray[np.float64]] | None = None,
     ) -> None:
         self.kind = kind
+        self.counts = tuple(len(part) for part in parts)  # the examples of each part
         self._columns: dict[str, Sequence[NDArray[Any]]] = {kind: parts, **(others or {})}
         self._labels = labels
         self.numbers = dict(numbers or {})
 
     def __len__(self) -> int:
-        return int(sum(self.counts))
+        return sum(self.counts)
 
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """The examples of each part."""
-        return tuple(len(part) for part in self.parts)
-
-    @property
+    @cached_property
     def starts(self) -> NDArray[np.int64]:
         """The index of each part's first example."""
         return np.cumsum([0, *self.counts[:-1]])
@@ -108,17 +104,13 @@ class RemoteSplit(Split):
     `images` and a gather all over the split fetch every file.
     """
 
-    def __init__(self, cache: Cache, manifest: Manifest, split: str) -> None:
+    def __init__(self, cache: Cache, manifest: Manifest, split: str, files: Sequence[File]) -> None:
         super().__init__((), None, kind=manifest.facts["kind"])
         self.uri, self.bound, self.set_bytes = cache.uri, cache.bound, total(manifest.files)
-        facts = manifest.facts["splits"][split]
-        self._cache, self._files, self._counts = cache, _shards_of(manifest, split), tuple(facts["counts"])
-        self._labelled = bool(facts["histogram"])
+        self.counts = tuple(manifest.facts["splits"][split]["counts"])
+        self._cache, self._files = cache, tuple(files)
+        self._labelled = bool(manifest.facts["splits"][split]["histogram"])
         self._opened = lru_cache(maxsize=MOST_OPEN)(self._open_one)
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        return self._counts
 
     @property
     def columns(self) -> Mapping[str, Sequence[NDArray[Any]]]:
@@ -142,7 +134,7 @@ class RemoteSplit(Split):
 
     def open(self, numbers: Sequence[int]) -> Split:
         """These files as a split of their own; they stay in the cache as long as it is used."""
-        return _from_cache(self._cache, [self._files[number] for number in numbers], self.kind)
+        return _fetched(self._cache, {"": [self._files[number] for number in numbers]}, self.kind)[""]
 
     @property
     def _largest_first(self) -> NDArray[np.int64]:
@@ -153,7 +145,11 @@ class RemoteSplit(Split):
         return self._opened(number).parts[0]
 
     def _open_one(self, number: int) -> Split:
-        return self.open([number])
+        """One file, whose copy may go at once: what is mapped stays readable."""
+        files = [self._files[number]]
+        tables = self._cache.opened(files, _open_file)
+        self._cache.let_go(files)
+        return _joined(tables, self.kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,28 +183,28 @@ def open_shards(store: Store, prefix: str) -> Shards:
         raise DataError(f"{store.uri(prefix)}: no prepared data set there; run the prepare stage first")
     facts = manifest.facts
     kind = facts["kind"]
-    files = {split: _shards_of(manifest, split) for split in facts["splits"] if facts["splits"][split]["examples"]}
+    uri = store.uri(prefix)
+    files = {split: _shards_of(manifest, split, uri) for split in facts["splits"] if facts["splits"][split]["examples"]}
     cache = None if store.is_local else Cache(store, prefix, manifest)
     splits: dict[str, Split]
     if cache is None:
         splits = _in_place(store, prefix, files, kind)
     elif total(manifest.files) <= cache.bound:
-        splits = {split: _from_cache(cache, listed, kind) for split, listed in files.items()}
+        splits = _fetched(cache, files, kind)
     else:
         if missing := missing_files(store, prefix, manifest):
-            raise DamagedFile(f"{store.uri(prefix)}/{missing[0]}: is missing or has another size than its manifest "
-                              "says")
-        splits = {split: RemoteSplit(cache, manifest, split) for split in files}
+            raise DamagedFile(f"{uri}/{missing[0]}: is missing or has another size than its manifest says")
+        splits = {split: RemoteSplit(cache, manifest, split, listed) for split, listed in files.items()}
     return Shards(splits, tuple(facts["shape"]), facts["classes"], kind, facts)
 
 
-def _shards_of(manifest: Manifest, split: str) -> list[File]:
+def _shards_of(manifest: Manifest, split: str, uri: str) -> list[File]:
     """The files of a split in their order.  DamagedFile when there are not as many as the manifest counts."""
     ours = re.compile(re.escape(split) + r"-\d{5,}\.arrow")  # a name with a folder in it could lead anywhere
     files = sorted((f for f in manifest.files if ours.fullmatch(f.path)), key=lambda f: (len(f.path), f.path))
-    counted = manifest.facts["splits"][split]["files"]
+    counted = len(manifest.facts["splits"][split]["counts"])
     if len(files) != counted:
-        raise DamagedFile(f"the manifest counts {counted} files of '{split}' and lists {len(files)} that can be its "
+        raise DamagedFile(f"{uri}: its manifest counts {counted} files of '{split}' and lists {len(files)} that can be "
                           "shards; prepare the set again")
     return files
 
@@ -225,10 +221,14 @@ def _in_place(store: Store, prefix: str, files: Mapping[str, Sequence[File]], ki
             for split, listed in files.items()}
 
 
-def _from_cache(cache: Cache, files: Sequence[File], kind: str) -> Split:
-    split = _joined(cache.opened(files, _open_file), kind)
-    cache.stay_while(split, files)
-    return split
+def _fetched(cache: Cache, files: Mapping[str, Sequence[File]], kind: str) -> dict[str, Split]:
+    """Splits of which the copies stay in the cache as long as they are used."""
+    tables = iter(cache.opened([file for listed in files.values() for file in listed], _open_file))
+    splits = {}
+    for name, listed in files.items():
+        splits[name] = _joined([next(tables) for _ in listed], kind)
+        cache.stay_while(splits[name], listed)
+    return splits
 
 
 def _open_file(path: Path) -> pa.Table:

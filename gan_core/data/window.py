@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 from gan_core.data.cache import BOUND
 from gan_core.data.sampler import Grouped
@@ -12,12 +11,33 @@ from gan_core.data.shards import RemoteSplit, Split
 from gan_core.errors import ConfigError
 
 
-@dataclass
 class _Opened:
-    """A group of files, or the promise of it."""
+    """A group of files, fetched in the background from now on."""
 
-    group: int
-    split: Future[Split]
+    def __init__(self, split: RemoteSplit, order: Grouped, group: int) -> None:
+        self.group = group
+        self._made: Future[Split] = Future()
+        members = order.members(group).tolist()
+        self._thread = threading.Thread(
+            target=_fulfil, args=(self._made, split, members), name=f"shards {group}", daemon=True
+        )
+        self._thread.start()
+
+    def wait(self) -> bool:
+        """Whether it worked.  The thread's end is waited for: until then it holds what it opened."""
+        self._thread.join()
+        return self._made.exception() is None
+
+    def split(self) -> Split:
+        self._thread.join()
+        return self._made.result()
+
+
+def _fulfil(promise: Future[Split], split: RemoteSplit, members: list[int]) -> None:
+    try:
+        promise.set_result(split.open(members))
+    except BaseException as error:
+        promise.set_exception(error)
 
 
 class Window:
@@ -35,27 +55,12 @@ class Window:
         """
         if self._present is None or self._present.group != group:
             coming, self._present, self._next = self._next, None, None
-            if coming is not None and coming.group != group:
-                coming.split.exception()  # after a jump: what it fetched must be let go before there is room
-                coming = None
-            if coming is None or coming.split.exception() is not None:
-                coming = self._fetching(group)  # for the first time; or again, as it may not fail now
-            coming.split.result()
-            self._present, self._next = coming, self._fetching(group + 1)
-        return self._present.split.result()
-
-    def _fetching(self, group: int) -> _Opened:
-        opened = _Opened(group, Future())
-        members = self._order.members(group).tolist()
-
-        def fetch() -> None:
-            try:
-                opened.split.set_result(self._split.open(members))
-            except BaseException as error:
-                opened.split.set_exception(error)
-
-        threading.Thread(target=fetch, name=f"shards {group}", daemon=True).start()
-        return opened
+            if coming is not None and not (coming.wait() and coming.group == group):
+                coming = None  # after a jump; or it failed in the background, and may not now
+            coming = coming or _Opened(self._split, self._order, group)
+            coming.split()
+            self._present, self._next = coming, _Opened(self._split, self._order, group + 1)
+        return self._present.split()
 
 
 def group_that_fits(split: RemoteSplit, asked: int | None, *, divisible: bool = True) -> int:

@@ -31,7 +31,7 @@ from gan_core.transforms import Transform
 SHARD_BYTES = 64 * 2**20
 PROBED = 32  # examples that decide together what all must look like
 QUARANTINE = "quarantine.jsonl"
-NAMED = 3  # unusable items that an error names
+NAMED = 3  # unusable items, and reasons, that an error names
 class Part(Config):
     """Items start … stop − 1 of a split: one shard."""
 
@@ -177,14 +177,21 @@ class _Found:
     def refuse_if_too_many(self, total: int | None = None) -> None:
         if self._bad <= self._allowed * (total or self._items):
             return
-        named = [item for written in self.parts() for item in written.bad][:NAMED]
-        listed = "; ".join(f"{where}: {reason}" for where, reason in named)
-        raise DataError(f"{self._bad:,} of {total or self._items:,} items cannot be used, such as {listed}"
-                        f" — mend them, `gan dataset check` lists all, or leave them out: "
+        listed = _grouped([item for written in self.parts() for item in written.bad])
+        raise DataError(f"{self._bad:,} of {total or self._items:,} items cannot be used, such as {listed} — mend "
+                        "them, `gan dataset check` lists all, or leave them out: "
                         f"prepare.max_bad_fraction={_enough(self._bad / (total or self._items))}")
 
     def parts(self) -> list[Written]:
         return sorted(self._written, key=lambda written: (SPLITS.index(written.part.split), written.part.number))
+
+
+def _grouped(bad: Sequence[tuple[str, str]]) -> str:
+    """The first few items of the first few reasons."""
+    reasons: dict[str, list[str]] = {}
+    for where, reason in bad:
+        reasons.setdefault(reason, []).append(where)
+    return "; ".join(f"{', '.join(items[:NAMED])}: {reason}" for reason, items in list(reasons.items())[:NAMED])
 
 
 def _enough(fraction: float) -> float:

@@ -10,8 +10,8 @@ import numpy as np
 
 from gan_core.data.checks.concern import Terms
 from gan_core.data.checks.report import Finding, Named
-from gan_core.data.source import TENSORS, Example
 from gan_core.data.layout import AXES, TYPES
+from gan_core.data.source import TENSORS, Example
 
 ADVICE = {
     "not_an_example": "yield Example(image, label), or Bad(where, reason)",

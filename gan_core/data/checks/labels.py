@@ -127,7 +127,7 @@ def _domains(counts: Mapping[str, Counter[int]], terms: Terms) -> Iterator[Findi
 
 
 def _name(facts: Mapping[str, object], label: int) -> str:
-    """'3 (cat)', or '3' where classes have no names."""
+    """'cat (3)', or '3' where classes have no names."""
     names = facts.get("class_names", ())
     has_name = isinstance(names, list | tuple) and label < len(names) and str(names[label]) != str(label)
-    return f"{label} ({names[label]})" if has_name and isinstance(names, list | tuple) else str(label)
+    return f"{names[label]} ({label})" if has_name and isinstance(names, list | tuple) else str(label)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gan_core.data.checks.report import Finding
-from gan_core.data.source import SPLITS, Bad, Example, Source
+from gan_core.data.source import SPLITS, Source
 from gan_core.errors import DataError, GanError
 from gan_core.plugin_files import line_in
 
@@ -79,7 +79,7 @@ class Reader:
         size = self.sizes.get(split, 0)
         if not self.sizes:
             yield from islice(self.source.examples(split), self.limit)
-        elif self._count(split) == size:
+        elif self._count(split) == size > 0:
             yield from self.source.part(split, 0, size)
         else:
             for start, stop in spread(size, self._count(split)):
@@ -156,6 +156,7 @@ class Names:
         return self._text[self._ends[row - 1] if row else 0 : self._ends[row]].decode()
 
 
-def named(item: Example | Bad, split: str, number: int) -> str:
+def named(item: Any, split: str, number: int) -> str:
     """The item's file or row; its number in the split where the source does not say."""
-    return item.where if isinstance(item.where, str) and item.where else f"{split} item {number:,}"
+    where = getattr(item, "where", "")
+    return where if isinstance(where, str) and where else f"{split} item {number:,}"

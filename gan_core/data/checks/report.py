@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +25,11 @@ class Finding:
     where: str
     what: str
     advice: str = ""
+
+    def printable(self) -> Finding:
+        """The finding with names and messages that come from the data made fit to print."""
+        return replace(self, where=printable(self.where), what=printable(" ".join(self.what.split())),
+                       advice=printable(self.advice))
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ class Report:
 
     def class_name(self, label: int) -> str:
         """The label's name, or the label itself where it has none."""
-        return self.class_names[label] if label < len(self.class_names) else str(label)
+        return printable(self.class_names[label]) if label < len(self.class_names) else str(label)
 
     def as_json(self) -> dict[str, Any]:
         """{"verdict", "findings": [{"severity", "kind", "where", "what", "advice"}]}."""
@@ -107,7 +112,7 @@ class Report:
     def lines(self) -> list[str]:
         """Plain text: a summary, then a line for each finding."""
         width = max((len(finding.kind) for finding in self.findings), default=0)
-        found = [f"{f.severity:6}  {f.kind:{width}}  {' '.join(sentence(f).split())}" for f in self.findings]
+        found = [f"{f.severity:6}  {f.kind:{width}}  {sentence(f)}" for f in self.findings]
         return [f"{self.verdict:6}  {self.summary()}", *found]
 
     def summary(self) -> str:
@@ -127,6 +132,12 @@ def sentence(finding: Finding) -> str:
     """'where: what; advice'."""
     start = f"{finding.where}: " if finding.where else ""
     return f"{start}{finding.what}" + (f"; {finding.advice}" if finding.advice else "")
+
+
+def printable(text: str) -> str:
+    """Text fit for terminals and files: what does not print, such as escape codes in a file's name, as \\x1b."""
+    return text if text.isprintable() else \
+        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def plural(count: int, one: str, many: str = "") -> str:

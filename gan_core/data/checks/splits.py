@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Set
 
 from gan_core.data.checks.concern import Terms
-from gan_core.data.checks.report import Finding, Left, Named, plural, share
+from gan_core.data.checks.report import Finding, Left, Named, plural, printable, share
 from gan_core.data.source import Bad
 
 FEWEST = 100  # examples, below which precision, recall and coverage (k = 5) are mostly chance
@@ -32,7 +32,7 @@ class Unusable:
     def keep(self, split: str, name: str, reason: str) -> None:
         """Lists an item in the report; only the first thousand are listed."""
         if len(self.kept) < KEPT:
-            self.kept.append(Left(split, name, reason))
+            self.kept.append(Left(split, printable(name), printable(reason)))
 
     def findings(self, terms: Terms) -> Iterator[Finding]:
         count = sum(named.count for _, named in self._reasons.values())

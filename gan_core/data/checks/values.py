@@ -78,9 +78,12 @@ class Values:
         return next((named for named, end in ends if end.sum() >= BLANK * size), None)
 
     def findings(self, terms: Terms) -> Iterator[Finding]:
+        unscaled = list(self._range())
+        yield from unscaled
         for kind, what, named in (
             ("constant_images", "of one colour all over", self._constant),
-            ("blank_images", f"black but for less than {1 - BLANK:.1%} of the pixels", self._black),
+            ("blank_images", f"black but for less than {1 - BLANK:.1%} of the pixels",
+             Named() if unscaled else self._black),
             ("blank_images", f"white but for less than {1 - BLANK:.1%} of the pixels", self._white),
         ):
             if named.count:
@@ -90,7 +93,6 @@ class Values:
             yield Finding(self._severity(self._clear), "transparent_images", str(self._clear),
                           f"{plural(self._clear.count, 'image')} of {self._images:,} with alpha 0 in every pixel",
                           "alpha is 255 where an image is opaque; it may be inverted, or the images empty")
-        yield from self._range()
 
     def _severity(self, named: Named) -> Severity:
         return "refuse" if named.count > TOO_MANY * self._images else "warn"

@@ -1,9 +1,10 @@
-"""Names of an archive's members as paths that cannot lead out of it."""
+"""Names of an archive's members as paths that cannot lead out of it, and the bytes at a place in it."""
 
 from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
+from typing import IO
 
 from gan_core.data.files import unsafe
 from gan_core.errors import DataError
@@ -34,3 +35,16 @@ def refuse_link(url: str, path: str, kind: str) -> None:
     """DataError: an archive that holds a link or a device is not a set of images."""
     raise DataError(f"{url}: holds '{path}', a {kind}; such an archive is not read: pack the files themselves, "
                     "without links or devices")
+
+
+def bytes_at(archive: IO[bytes], offset: int, size: int) -> bytes:
+    """`size` bytes of an archive.  DataError, with the reason alone, where there are fewer."""
+    try:
+        archive.seek(offset)
+        data = archive.read(size)
+    except ValueError as error:  # a web server that sends files from their start only
+        raise DataError(f"cannot be read from the middle of its archive: {error}; download the archive and name the "
+                        "copy") from None
+    if len(data) < size:
+        raise DataError(f"is truncated in its archive: {size - len(data):,} bytes are missing")
+    return data

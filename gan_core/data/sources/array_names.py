@@ -60,7 +60,7 @@ def _by_split(
     found: dict[str, str] = {}
     for name in sorted(headers):
         split, rest = _parsed(name)
-        if rest not in wanted or (role == "images" and given is None and len(headers[name].shape) < 2):
+        if rest not in wanted:
             continue
         if (taken := found.setdefault(split or "train", name)) != name:
             raise DataError(f"{url}: {taken} and {name} may both be {role}; set {role}: {taken} or {role}: {name}")

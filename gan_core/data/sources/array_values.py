@@ -60,8 +60,9 @@ def shape_of(row: tuple[int, ...], layout: Layout, shape: tuple[int, ...] | None
     found = _layout(image, where) if layout == "auto" else layout
     channels = {"hw": 1, "hwc": image[-1], "chw": image[0]}[found]
     if len(image) != len(found) or channels not in CHANNELS:
-        raise DataError(f"{where}: layout: {found} does not fit images of shape {list(image)}; channels are 1 to 4; "
-                        "layout: auto works for most")
+        axes = {"h": "height", "w": "width", "c": "1 to 4 channels"}
+        raise DataError(f"{where}: images of shape {list(image)} are not [{', '.join(axes[axis] for axis in found)}]; "
+                        "another layout: or shape: may be right")
     return Shape(row, image, found)
 
 

@@ -28,7 +28,7 @@ class Npz(ArrayOptions):
     source: Literal["npz"] = "npz"
 
     def open_arrays(self) -> AbstractContextManager[Arrays]:
-        return nullcontext(_npz(self.url, self.memory))
+        return nullcontext(_npz(self.url, self.memory, self.fingerprint()))
 
 
 class Npy(ArrayOptions):
@@ -38,8 +38,8 @@ class Npy(ArrayOptions):
     labels_url: str | None = Field(None, description="a second .npy file, of labels", examples=["data/labels.npy"])
 
     def open_arrays(self) -> AbstractContextManager[Arrays]:
-        urls = {"images": self.url, "labels": self.labels_url}
-        return nullcontext(InMemory({name: _npy(url, self.memory) for name, url in urls.items() if url}))
+        urls, stamp = {"images": self.url, "labels": self.labels_url}, self.fingerprint()
+        return nullcontext(InMemory({name: _npy(url, self.memory, stamp) for name, url in urls.items() if url}))
 
     def fingerprint(self) -> str:
         return fingerprint(file for url in (self.url, self.labels_url) if url for file in Files(url).list())
@@ -81,12 +81,12 @@ class _NpzArrays:
 
 
 @lru_cache(maxsize=2)  # unpacked once a process
-def _npz(url: str, memory: int) -> _NpzArrays:
+def _npz(url: str, memory: int, stamp: str) -> _NpzArrays:
     return _NpzArrays(url, memory)
 
 
 @lru_cache(maxsize=4)
-def _npy(url: str, memory: int) -> Numbers:
+def _npy(url: str, memory: int, stamp: str) -> Numbers:
     files = Files(url)
     if not files.is_file:
         raise DataError(f"{url}: is a folder; name one .npy file in it")

@@ -72,7 +72,8 @@ def _samples(file: SoundFile, start: int, stop: int, limits: Limits) -> NDArray[
     size = (stop - start) * file.channels * 4
     if size > limits.bytes:
         raise DataError(f"takes {size:,} bytes in memory, more than limits.bytes={limits.bytes:,}; take fewer seconds")
-    file.seek(start)
+    if start:  # a damaged FLAC file would fail here, with a reason that says less
+        file.seek(start)
     samples: NDArray[np.float32] = file.read(stop - start, dtype="float32", always_2d=True)
     if len(samples) < stop - start:
         raise DataError(f"is truncated: {len(samples):,} of {stop - start:,} samples are there")

@@ -70,6 +70,8 @@ def to_uint8(values: NDArray[Any], span: tuple[float, float] | None) -> NDArray[
         raise DataError(f"holds {values.dtype}, not numbers")
     if not values.size:
         raise DataError("holds no numbers")
+    if values.dtype == np.uint8 and span is None:
+        return values.copy()  # a view would keep its whole group of rows in memory
     low, high = span or ((0.0, 1.0) if values.dtype.kind == "f" else (0.0, 255.0))
     least, most = float(values.min()), float(values.max())
     slack = TOLERANCE * (high - low)

@@ -6,6 +6,7 @@ Format: https://www.cs.toronto.edu/~kriz/cifar.html, "binary version": label byt
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -20,12 +21,20 @@ SHAPE = (3, 32, 32)
 PIXELS = 3 * 32 * 32
 
 
-class CifarBinary(ArrayItems):
-    """The batches of a set.  label_bytes: before each image; label_byte: which of them is its class."""
+@dataclass(frozen=True)
+class CifarFiles:
+    """The names of a set's files.  label_bytes: before each image."""
 
+    folder: str
     train: tuple[str, ...]
     test: tuple[str, ...]
     label_bytes: int
+
+
+class CifarBinary(ArrayItems):
+    """The records of a set.  label_byte: which of the bytes before an image is its class."""
+
+    files: CifarFiles
     label_byte: int
     classes: int
 
@@ -37,25 +46,25 @@ class CifarBinary(ArrayItems):
 
     def arrays(self) -> InMemory:
         """All batches.  DataError for one that is missing or is no whole number of records."""
-        batches = _batches(self.url, (*self.train, *self.test), self.limits)
+        batches = _batches(self.url, (*self.files.train, *self.files.test), self.limits)
         arrays = {}
-        for split, names in {"train": self.train, "test": self.test}.items():
+        for split, names in {"train": self.files.train, "test": self.files.test}.items():
             records = np.concatenate([self._records(name, batches.get(name)) for name in names])
             labels = records[:, self.label_byte]
             if len(labels) and labels.max() >= self.classes:
                 raise DataError(f"{self.url}: {split} holds the label {labels.max()}, beyond its {self.classes} "
                                 "classes; copy it again")
-            arrays[f"{split}/images"] = records[:, self.label_bytes :].reshape(-1, *SHAPE)
+            arrays[f"{split}/images"] = records[:, self.files.label_bytes :].reshape(-1, *SHAPE)
             arrays[f"{split}/labels"] = labels
         return InMemory(arrays)
 
     def _records(self, name: str, data: bytes | None) -> Numbers:
         if data is None:
-            raise DataError(f"{self.url}: holds no {name}; download the binary version again")
-        size = self.label_bytes + PIXELS
+            raise DataError(f"{self.url}: holds no {name}; put the binary version's tar.gz there")
+        size = self.files.label_bytes + PIXELS
         if len(data) % size:
-            raise DataError(f"{self.url}: {name}: {len(data):,} bytes are no whole number of records of {size:,}; it is "
-                            "truncated, or of another format")
+            raise DataError(f"{self.url}: {name}: {len(data):,} bytes are no whole number of records of {size:,}; it "
+                            "is truncated, or of another format")
         return np.frombuffer(data, np.uint8).reshape(-1, size)
 
 

@@ -16,7 +16,7 @@ NormalForm = Literal["NFC", "NFKC"]
 
 def _is_known(encoding: str) -> str:
     try:
-        b"".decode(encoding)
+        "a".encode(encoding)
     except LookupError:
         raise ValueError(f"'{encoding}' is no text encoding; utf-8 works, and latin-1 for many older files") from None
     return encoding
@@ -41,7 +41,7 @@ def decode_text(data: bytes, encoding: str, where: str, form: NormalForm | None 
 
 def _misfit(error: UnicodeDecodeError) -> str:
     before = error.object[: error.start].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    line, byte = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
+    line, byte = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
     return f"line {line}, byte {byte}: 0x{error.object[error.start]:02x} is not {error.encoding}"
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gan_core.data.files import Limits
+from gan_core.data.sources.opened import ARCHIVE_ERRORS
 from gan_core.errors import DataError
 
 ANIMATIONS = (".gif", ".webp", ".apng")
@@ -62,6 +63,8 @@ def film_frames(
     """
     with _film(handle) as container:
         stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise DataError("is coded in a way that FFmpeg does not know; write it again as H.264")
         refuse_large(stream.codec_context.width, stream.codec_context.height, len(wanted), limits)
         frames: list[Pixels] = []
         last = -1
@@ -127,7 +130,7 @@ def _film(handle: IO[bytes]) -> Iterator[Any]:
             if not container.streams.video:
                 raise DataError("holds no video, only sound")
             yield container
-    except av.FFmpegError as error:
+    except (av.FFmpegError, OSError, ValueError, *ARCHIVE_ERRORS) as error:
         raise DataError(f"is not a whole film: {_first_line(error)}") from None
 
 

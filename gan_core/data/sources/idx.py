@@ -17,9 +17,9 @@ from typing import IO, Literal, cast
 import numpy as np
 from pydantic import Field
 
-from gan_core.data.files import Files
+from gan_core.data.files import Files, fingerprint
 from gan_core.data.items import split_named
-from gan_core.data.sources.array_items import ArrayItems, Arrays, InMemory
+from gan_core.data.sources.array_items import ArrayItems, Arrays, InMemory, Reading
 from gan_core.data.sources.array_values import Numbers
 from gan_core.data.sources.opened import joined, opened
 from gan_core.errors import DataError
@@ -40,7 +40,15 @@ class Idx(ArrayItems):
                                 examples=["emnist-balanced"])
 
     def open_arrays(self) -> AbstractContextManager[Arrays]:
-        return nullcontext(_loaded(self))
+        return nullcontext(_loaded(self, self.fingerprint()))
+
+    def reading(self) -> Reading:
+        with self.open_arrays() as arrays:
+            colours = any(len(header.shape) > 3 for header in arrays.headers.values())
+        return Reading(layout="hwc" if colours else "hw", span=self.range)
+
+    def fingerprint(self) -> str:
+        return fingerprint(file for url in self.paths().values() for file in Files(url).list())
 
     def paths(self) -> dict[str, str]:
         """The URL of each array's file.  DataError where the folder names none, or more than one set."""
@@ -90,9 +98,9 @@ def _header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[np
 
 
 def _found(paths: list[str], variant: str | None, url: str) -> dict[str, str]:
-    """The files named as MNIST's are, by split and role; plain ones before gzipped copies of them."""
+    """The files named as MNIST's are, by split and role; gzipped ones, as published, before plain copies of them."""
     sets: dict[str, dict[str, str]] = {}
-    for path in sorted(paths, key=lambda path: (path.endswith(".gz"), path)):
+    for path in sorted(paths, key=lambda path: (not path.endswith(".gz"), path)):
         match = NAME.fullmatch(path.rpartition("/")[2].lower())
         if match and (split := split_named(match["split"])):
             sets.setdefault(match["set"] or "", {}).setdefault(f"{split}/{match['role']}", path)
@@ -112,7 +120,7 @@ def _no_variant(variant: str, known: list[str], url: str) -> dict[str, dict[str,
 
 
 @lru_cache(maxsize=2)  # unpacked once a process
-def _loaded(source: Idx) -> InMemory:
+def _loaded(source: Idx, stamp: str) -> InMemory:
     arrays = {}
     for role, url in source.paths().items():
         with Files(url).open() as stream:

@@ -65,10 +65,13 @@ class ImageTar(_ImageArchive):
         wanted = {int(self._table().offsets[item]): int(item) for item in self.image_index().splits.get(split, ())}
         with Files(self.url).open() as archive:
             for offset, data in packed_members(archive, self.url, self.limits, wanted):
+                item = wanted.pop(offset)
                 try:
-                    yield self.example(wanted[offset], data)
+                    yield self.example(item, data)
                 except DataError as error:
-                    yield Bad(self.name_of(wanted[offset]), str(error))
+                    yield Bad(self.name_of(item), str(error))
+        if wanted:
+            raise DataError(f"{self.url}: has changed while it was read; start again")
 
     def _bytes(self, archive: IO[bytes], item: int) -> bytes:
         return tar_member(archive, self._table(), item, self.limits)

@@ -145,7 +145,7 @@ class _Rows:
 def _rows(source: _Table) -> _Rows:
     files = _files(source)
     first = files[0]
-    columns, where = first.schema.names, first.path
+    columns, where = first.names, first.path
     images = _image_columns(source, first)
     label = chosen(columns, "label", source.label, LABEL_COLUMNS, where)
     chosen(columns, "weight", source.weight, (), where)
@@ -189,7 +189,7 @@ def _files(source: _Table) -> tuple[TableFile, ...]:
 
 
 def _image_columns(source: _Table, file: TableFile) -> tuple[str, ...]:
-    names, where = file.schema.names, file.path
+    names, where = file.names, file.path
     image = chosen(names, "image", source.image or None, IMAGE_COLUMNS, where)
     if image is None:
         could = [field.name for field in file.schema if holds_images(field.type)]
@@ -205,7 +205,7 @@ def _image_columns(source: _Table, file: TableFile) -> tuple[str, ...]:
 def _refuse_without(files: Sequence[TableFile], names: Sequence[str]) -> None:
     for file in files:
         for name in names:
-            chosen(file.schema.names, "each column", name, (), file.path)
+            chosen(file.names, "each column", name, (), file.path)
 
 
 def _checked(class_names: tuple[str, ...], labels: NDArray[np.int64], where: str) -> tuple[str, ...]:

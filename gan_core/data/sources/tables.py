@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from gan_core.data.files import Files
+from gan_core.data.sources.opened import ARCHIVE_ERRORS
 from gan_core.errors import DataError
 
 Format = Literal["parquet", "arrow"]
@@ -35,6 +36,7 @@ class TableFile:
     files: Files
     path: str
     schema: Any
+    names: list[str]
     ends: NDArray[np.int64]
 
     @property
@@ -77,13 +79,14 @@ def open_table(format: Format, files: Files, path: str) -> TableFile:
         if format == "parquet":
             file = pq.ParquetFile(source)
             sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-            return TableFile(format, files, path, file.schema_arrow, np.cumsum(sizes, dtype=np.int64))
+            schema = file.schema_arrow
+            return TableFile(format, files, path, schema, schema.names, np.cumsum(sizes, dtype=np.int64))
         with _reader(source) as reader:
             schema = reader.schema
         source.seek(0)
         with _reader(source, _options(schema, [_narrowest(schema)])) as reader:
             sizes = [batch.num_rows for batch in _batches(reader)]
-        return TableFile(format, files, path, schema, np.cumsum(sizes, dtype=np.int64))
+        return TableFile(format, files, path, schema, schema.names, np.cumsum(sizes, dtype=np.int64))
 
 
 def _reader(source: Any, options: Any = None) -> Any:
@@ -132,6 +135,8 @@ def _in_words(files: Files, path: str, format: Format) -> Iterator[None]:
         yield
     except DataError:
         raise
+    except ARCHIVE_ERRORS as error:
+        raise DataError(f"{path}: is damaged in its archive: {error}") from None
     except (pa.ArrowException, OSError, ValueError, KeyError, StopIteration) as error:
         with files.open(path) as handle:
             head = bytes(handle.read(16))

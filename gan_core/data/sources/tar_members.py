@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.data.files import Limits
-from gan_core.data.sources.archive_paths import clean_path, in_order, is_hidden, refuse_link
+from gan_core.data.sources.archive_paths import bytes_at, clean_path, in_order, is_hidden, refuse_link
 from gan_core.errors import DataError
 
 UNPACKERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
@@ -55,11 +55,7 @@ def tar_member(archive: IO[bytes], table: TarTable, item: int, limits: Limits) -
     size = int(table.sizes[item])
     if size > limits.bytes:
         raise DataError(f"is {size:,} bytes, more than limits.bytes={limits.bytes:,}; raise it if that is right")
-    archive.seek(int(table.offsets[item]))
-    data = archive.read(size)
-    if len(data) < size:
-        raise DataError(f"is truncated in its archive: {size - len(data):,} bytes are missing")
-    return data
+    return bytes_at(archive, int(table.offsets[item]), size)
 
 
 def packed_members(

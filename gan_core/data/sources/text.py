@@ -160,7 +160,7 @@ def _content(source: _Text, path: str) -> str:
     try:
         data = bytes_of(opened(source.url), path, source.limits)
     except DataError as error:
-        raise DataError(str(error) if path in str(error) else f"{path}: {error}") from None
+        raise DataError(str(error) if f"{path}: " in str(error) else f"{path}: {error}") from None
     return decode_text(data, source.encoding, path, source.normalise)
 
 

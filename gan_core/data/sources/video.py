@@ -41,8 +41,8 @@ class Video(ItemSource):
     every: Count = Field(1, description="takes every so many-th frame")
     clips: Literal["first", "all"] = Field("first", description="of a video: its first clip, or all")
     layout: Literal["files", "folders"] | None = Field(None, description=(
-        f"files: a {', '.join((*ANIMATIONS, *FILMS))} file is a video; folders: a folder of images is one; null: files, "
-        "where there are any"))
+        f"files: {', '.join((*ANIMATIONS, *FILMS))} are videos; folders: a folder of images is one; null: files, where "
+        "there are any"))
 
     def index(self) -> Index:
         videos = list(_videos(self))

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.data.files import Limits
-from gan_core.data.sources.archive_paths import clean_path, in_order, is_hidden, refuse_link
+from gan_core.data.sources.archive_paths import bytes_at, clean_path, in_order, is_hidden, refuse_link
 from gan_core.errors import DataError
 
 ENCRYPTED = 0x1
@@ -93,16 +93,11 @@ def zip_member(archive: IO[bytes], member: ZipMember, limits: Limits) -> bytes:
 
 
 def _packed_bytes(archive: IO[bytes], member: ZipMember) -> bytes:
-    archive.seek(member.offset)
-    header = archive.read(LOCAL_HEADER.size)
-    if len(header) < LOCAL_HEADER.size or not header.startswith(b"PK\3\4"):
+    header = bytes_at(archive, member.offset, LOCAL_HEADER.size)
+    if not header.startswith(b"PK\3\4"):
         raise DataError("is damaged in its archive: it does not begin where the archive says")
     _, name, extra = LOCAL_HEADER.unpack(header)
-    archive.seek(name + extra, 1)
-    packed = archive.read(member.packed)
-    if len(packed) < member.packed:
-        raise DataError(f"is truncated in its archive: {member.packed - len(packed):,} bytes are missing")
-    return packed
+    return bytes_at(archive, member.offset + LOCAL_HEADER.size + name + extra, member.packed)
 
 
 def _unpacked(packed: bytes, member: ZipMember) -> bytes:
