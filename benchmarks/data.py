@@ -6,9 +6,9 @@ Ours is always `Batches.take`, batch 256, in the order that training has, labels
 device (the CPU), fresh memory each time, ready to be normalised there.  The set is written as shards, opened (which
 checks it) and, as it is below RESIDENT_BYTES, kept on the device: once, and not in the figures.
 
-deliver_28_vs_memcpy     60,000 × 1 × 28 × 28 against Tensor.copy_ of successive slices of 256 images into one buffer, on
-                         as many threads: the least that a delivery can cost.  Fashion-MNIST where GAN_TEST_DATA is set,
-                         else random bytes
+deliver_28_vs_memcpy     60,000 × 1 × 28 × 28 against Tensor.copy_ of successive slices of 256 images into one buffer,
+                         on as many threads: the least that a delivery can cost.  Fashion-MNIST where GAN_TEST_DATA is
+                         set, else random bytes
 deliver_64_vs_memcpy     20,000 × 3 × 64 × 64 random bytes, likewise
 deliver_vs_imagefolder   20,000 of the 28 × 28 images against torch's DataLoader over a folder of PNG files: Pillow,
                          shuffled, 2 workers, batch 256, collated to uint8 [256, 1, 28, 28] and labels

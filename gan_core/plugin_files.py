@@ -34,7 +34,8 @@ def use(files: Iterable[str | Path]) -> None:
 
 def named() -> tuple[Path, ...]:
     """The files that the environment names."""
-    return tuple(Path(entry) for entry in os.environ.get(VARIABLE, "").split(os.pathsep) if entry)
+    entries = os.environ.get(VARIABLE, "").split(os.pathsep)
+    return tuple(Path(entry).expanduser().absolute() for entry in entries if entry)
 
 
 def module_name(path: Path) -> str:

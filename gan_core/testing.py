@@ -3,8 +3,8 @@
     class TestMySet(SourceContract):
         source = MySet(root="tests/my_set")
 
-`source` is an instance of the plug-in's class, or a pytest fixture that returns one; where it takes more to make one,
-define a method `make(self)` instead.
+`source` is an instance of the plug-in's class, the class itself where it needs no options, or a pytest fixture that
+returns one; or define a method `make(self)` instead.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ import pytest
 from numpy.typing import NDArray
 
 from gan_core.config import DcganOptions, Experiment
+from gan_core.data.layout import channels_first, layout_of
 from gan_core.data.plugin import plugged_in
 from gan_core.data.shards import open_shards
 from gan_core.data.source import SPLITS, Bad, Example, Source
-from gan_core.data.layout import channels_first, layout_of
 from gan_core.data.write import write_shards
 from gan_core.errors import DataError
 from gan_core.store import Store
@@ -60,8 +60,9 @@ class SourceContract:
         if hasattr(self, "make"):
             return plugged_in(self.make())
         given = getattr(self, "source", None)
-        return plugged_in(given if hasattr(given, "splits") or hasattr(given, "examples")
-                          else request.getfixturevalue("source"))
+        if not hasattr(given, "splits") and not hasattr(given, "examples"):  # a fixture of that name
+            given = request.getfixturevalue("source")
+        return plugged_in(given() if isinstance(given, type) else given)
 
     def test_it_yields_examples_and_bad_items_and_nothing_else(self, subject: Source) -> None:
         for split in SPLITS:

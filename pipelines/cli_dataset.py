@@ -7,6 +7,8 @@ remarks go to standard error.
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,11 +82,13 @@ def new(
 
     plug_in, test = write_plug_in(name, folder)
     for line in (
-        f"wrote {plug_in} and {test}; say in {plug_in.name} how your data is read, then:",
+        f"wrote {plug_in} and {test}",
+        f"say in {plug_in.name} how your data is read, and then:",
         f"  pytest {test}",
         f"  gan dataset check --plugin {plug_in} --source {name} --url DATA",
         f"  gan dataset prepare --plugin {plug_in} --source {name} --url DATA",
-        f"  gan run EXPERIMENT.yaml --plugin {plug_in}      # with data: {{source: {name}, root: DATA}}",
+        f"  gan run EXPERIMENT.yaml --plugin {plug_in}",
+        f"where EXPERIMENT.yaml has data: {{source: {name}, root: DATA}}",
     ):
         typer.echo(line)
 
@@ -115,7 +119,8 @@ def check(
 
     plugin_files.use(plugin or [])
     found = experiment_at(experiment, source, url, set_ or [])[0]
-    checked = check_dataset(found, out or Path("checks") / found.name, limit)
+    with redirect_stdout(sys.stderr):  # what a plug-in prints
+        checked = check_dataset(found, out or Path("checks") / found.name, limit)
     if as_json:
         _print_json(checked.as_json())
     else:
@@ -155,11 +160,12 @@ def prepare(
     place = Store(store)
     opened = Opened(found, where, place, Planner(place, found))
     try:
-        prepared = prepare_dataset(opened, workers)
+        with redirect_stdout(sys.stderr):  # what a plug-in prints
+            prepared = prepare_dataset(opened, workers)
+            record_prepared(opened, prepared.status, prepared.seconds)
     except KeyboardInterrupt:
         typer.echo("gan: interrupted; the same command goes on with the shards that are missing", err=True)
         raise typer.Exit(130) from None  # as shells report a command that Ctrl-C ended
-    record_prepared(opened, prepared.status, prepared.seconds)
     if as_json:
         _print_json(prepared.as_json())
     else:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,9 +27,9 @@ from pipelines.models import (
     version_prefix,
     whole_versions,
 )
+from pipelines.pictures import check_png, save_png
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
 
     from gan_core.bundle import Generator
 
@@ -162,7 +160,7 @@ def sample(
         raise ConfigError(f"{generator.uri}: makes images of {channels} channels, a grid has 1 or 3; "
                           "sample it in Python with gan_core.bundle.load_generator")
     picture = grid(generator.sample(n, seed=seed, label=label), _columns(generator, n, label))
-    _save(picture, out)
+    save_png(picture, out)
     if as_json:
         _print_json({"uri": generator.uri, "out": str(out), "n": n, "seed": seed, "label": label})
     else:
@@ -173,29 +171,7 @@ def _check_picture(n: int, out: Path) -> None:
     """ConfigError for a number of images or a file that cannot work, before anything slow begins."""
     if not 1 <= n <= MOST_SAMPLES:
         raise ConfigError(f"--n {n}: from 1 to {MOST_SAMPLES:,} images fit in a grid; --n 64 works")
-    if out.suffix.lower() != ".png":
-        raise ConfigError(f"--out {out}: only PNG is written; --out {out.stem or 'grid'}.png works")
-    if out.is_dir():
-        raise ConfigError(f"--out {out}: is a directory; --out {out / 'grid.png'} works")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--out {out}: {out.parent} cannot be made: {error.strerror}; "
-                          "name a directory of yours") from None
-    if not os.access(out.parent, os.W_OK):
-        raise ConfigError(f"--out {out}: {out.parent} cannot be written; name a directory of yours")
-
-
-def _save(picture: Image, out: Path) -> None:
-    """Writes a PNG that is whole or absent."""
-    aside = out.parent / f".{out.name}.{uuid.uuid4().hex}"
-    try:
-        picture.save(aside, format="PNG")
-        aside.replace(out)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        reason = error.strerror or error
-        raise ConfigError(f"--out {out}: {reason}; name a file that can be written") from None
+    check_png(out)
 
 
 def _columns(generator: Generator, n: int, label: int | None) -> int:

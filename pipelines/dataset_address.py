@@ -53,5 +53,5 @@ def _in_full(override: str) -> str:
 
 def _name(source: str, url: str | None) -> str:
     """What the set is called: by its folder or file, in letters that a name may have."""
-    words = PurePosixPath((url or "").partition("::")[0].rstrip("/")).name.partition(".")[0]
+    words = PurePosixPath((url or "").rpartition("::")[2].rstrip("/")).name.partition(".")[0]
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:40] or source

@@ -36,6 +36,7 @@ BLOCKS: Mapping[str, tuple[str, ...]] = {
 FOLDERS: Mapping[str, str] = {"prepare": "shards", "train": "runs", "evaluate": "scores"}
 PREFIX_CHARS = 16  # of a key, in the name of what it makes
 FIRST_PARTY = ("gan_core", "pipelines")
+PLUGGED_IN = "gan_core.data.plugin"  # what stands between a plug-in's source and the stage
 
 
 def settings(experiment: Experiment, stage: str) -> dict[str, Any]:
@@ -52,6 +53,8 @@ def code(experiment: Experiment, stage: str) -> dict[str, str]:
     roots = [f"pipelines.stages.{stage}"]
     if stage == "prepare":
         roots.append(SOURCES.module_of(experiment.source))
+        if roots[-1].partition(".")[0] not in FIRST_PARTY:
+            roots.append(PLUGGED_IN)
     if stage in ("train", "evaluate"):  # evaluate builds the generator that the recipe's networks define
         roots.append(RECIPES.module_of(experiment.recipe))
     return {module: sha for root in roots for module, sha in _closure(root)}

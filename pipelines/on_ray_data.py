@@ -30,11 +30,11 @@ HERE = 4  # parts up to which starting workers costs more than they save
 def on_ray_data(experiment: Experiment, profile: Profile, workers: int | None = None) -> PlaceWork:
     """Where the parts of this experiment's data are written: by Ray Data's workers, a few parts in this process.
 
-    workers: parts written at one time; as many as the cluster has CPUs when None.
+    workers: parts written at one time, 1 in this process; as many as the cluster has CPUs when None.
     """
 
     def place(writer: PartWriter, parts: Sequence[Part]) -> Iterator[Written]:
-        if len(parts) <= HERE and workers is None:
+        if workers == 1 or (len(parts) <= HERE and workers is None):
             return one_after_another(writer, parts)
         return _stream(experiment, profile, workers, writer, parts)
 

@@ -20,6 +20,7 @@ from PIL import Image
 from gan_core.errors import ConfigError
 from gan_core.store import Store
 from pipelines.cli import main
+from pipelines.dataset_address import _name
 from pipelines.datasets import at_prefix, find_prepared, used_by
 from pipelines.show_datasets import human
 from tests.artefacts import flip_a_byte, publish_one
@@ -173,6 +174,15 @@ def test_a_url_is_the_root_of_a_source_that_has_one(gan: Gan, tmp_path: Path) ->
     assert "no_training_examples" in [finding["kind"] for finding in said.json["findings"]]
 
 
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [("data/My Flags/", "my-flags"), ("zip://*::s3://bucket/set_1.zip", "set-1"), ("https://host/set.zip?x=1", "set"),
+     ("/", "digits"), (None, "digits")],
+)
+def test_a_set_is_called_by_its_folder_or_file(url: str | None, name: str) -> None:
+    assert _name("digits", url) == name
+
+
 # --- check ------------------------------------------------------------------------------------------------
 
 
@@ -222,7 +232,16 @@ def test_a_plug_in_that_fails_is_a_finding_with_its_line(gan: Gan) -> None:
     assert said.code == 1
     finding = said.json["findings"][0]
     assert finding["severity"] == "refuse"
-    assert "train item 3: KeyError: 'lost' (squares.py, line 17)" in finding["what"]
+    assert "KeyError: 'lost' (squares.py, line 17)" in finding["what"]
+
+
+@pytest.mark.parametrize("command", ["check", "prepare"])
+def test_what_a_plug_in_prints_is_not_among_the_json(gan: Gan, command: str) -> None:
+    loud = SQUARES.replace("        for i in", "        print('reading', split)\n        for i in")
+    Path("squares.py").write_text(loud)
+    said = gan("dataset", command, "squares.yaml", "--plugin", "squares.py", "--json")
+    assert said.json
+    assert "reading train" in said.err
 
 
 def test_a_limit_is_said(gan: Gan) -> None:

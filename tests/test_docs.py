@@ -9,12 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
-from PIL import Image
 
-from gan_core.config import load_experiment, read_yaml, with_overrides
+from gan_core.config import read_yaml, with_overrides
 from tests.pipeline import SMALL
 
 PAGES = ("README.md", "docs/getting-started.md")
@@ -45,30 +43,6 @@ def test_the_commands_of_a_page_run_in_their_order(page, undisturbed, embedded, 
     for program in blocks(page, "python"):
         done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, f"{program}\n{done.stderr}"
-
-
-def test_the_data_set_of_the_docs_is_prepared(tmp_path, monkeypatch):
-    from gan_core.data.shards import open_shards
-    from gan_core.data.source import source_of
-    from gan_core.data.write import write_shards
-    from gan_core.registry import SOURCES
-    from gan_core.store import Store
-
-    for split, count in (("train", 4), ("validation", 0), ("test", 2)):
-        (tmp_path / "flags" / split).mkdir(parents=True)
-        for i in range(count):
-            Image.fromarray(np.full((8, 8, 3), i, np.uint8)).save(tmp_path / "flags" / split / f"{i % 2}_{i}.png")
-    (tmp_path / "my_flags.py").write_text(blocks("docs/datasets.md", "python")[0])
-    (experiment,) = blocks("docs/datasets.md", "yaml")
-    (tmp_path / "flags.yaml").write_text(experiment.replace("/data/flags", str(tmp_path / "flags")))
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setitem(SOURCES._targets, "my_flags", "my_flags:MyFlags")
-    source = source_of(load_experiment(tmp_path / "flags.yaml"))
-    store = Store(tmp_path / "store")
-    write_shards(source, store, "shards/flags", shard_examples=3, key="k")
-    shards = open_shards(store, "shards/flags")
-    assert (shards.shape, shards.classes, len(shards.split("train"))) == ((3, 8, 8), 2, 4)
-    assert source.fingerprint() == source.fingerprint()
 
 
 def test_every_link_of_the_pages_leads_to_a_file():

@@ -232,6 +232,10 @@ class TestStream(SourceContract):
     source = Stream()
 
 
+class TestClass(SourceContract):
+    source = Good
+
+
 class TestGood(SourceContract):
     def make(self) -> Good:
         return Good()

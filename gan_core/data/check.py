@@ -96,7 +96,7 @@ def check(
     """
     reader = Reader(source, limit)
     if reader.broken:
-        return Report(_in_order(reader.findings), {})
+        return Report(_in_order(reader.findings), {}, whole=False)
     return _Check(reader, transforms, progress).report(bad_allowed, split_needed, conditional)
 
 
@@ -124,7 +124,8 @@ class _Check:
         terms = Terms(self._reader.facts, bad_allowed, needed, conditional, self._reader.is_whole)
         self._unusable.items = self._contract.items = self._read
         found = list(chain(self._reader.findings, self._about_splits(splits, terms), self._about_examples(terms)))
-        return Report(_in_order(found), splits, self._reader.facts, self._unusable.kept, self._samples.chosen())
+        return Report(_in_order(found), splits, self._reader.facts, self._unusable.kept, self._samples.chosen(),
+                      terms.whole)
 
     def _about_splits(self, splits: dict[str, SplitFacts], terms: Terms) -> Iterator[Finding]:
         yield from self._unusable.findings(terms)

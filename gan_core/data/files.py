@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +21,9 @@ from pydantic import Field
 from gan_core.config import Config, Count
 from gan_core.errors import ConfigError, DataError
 
+ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
 WORKS = "a directory, a file, s3://bucket/prefix, https://host/set.zip, zip://*::s3://bucket/set.zip and memory://set"
-STAMPS = ("ETag", "etag", "md5", "checksum", "mtime", "LastModified", "last_modified", "created")
+STAMPS = ("ETag", "etag", "md5", "checksum", "CRC", "mtime", "LastModified", "last_modified", "created")
 
 
 class Limits(Config):
@@ -54,6 +58,8 @@ class Files:
             self._fs, root = fsspec.core.url_to_fs(whole)
         except FileNotFoundError:
             raise DataError(f"{self.url}: is not there; {WORKS} work") from None
+        except (*ARCHIVE_ERRORS, IsADirectoryError) as error:
+            raise DataError(f"{self.url}: is not a whole archive: {error}; copy it again") from None
         except (ValueError, ImportError) as error:
             raise ConfigError(f"{self.url}: {error}; {WORKS} work") from None
         self._root = "" if root in ("*", "/*") else str(root).rstrip("/")
@@ -62,6 +68,8 @@ class Files:
     @cached_property
     def is_file(self) -> bool:
         """Whether the URL names one file.  DataError when it names nothing, or what it names may not be read."""
+        if self.url.startswith(("http://", "https://")) and self.url.endswith("/"):
+            return False  # a web server's page of links
         try:
             return bool(self._fs.info(self._root)["type"] == "file")
         except FileNotFoundError:
@@ -80,7 +88,7 @@ class Files:
         found = []
         for full, info in self._fs.find(self._root, detail=True).items():
             path = self._relative(full)
-            if _is_hidden(path):
+            if is_hidden(path):
                 continue
             self._refuse_outside(path, full)
             found.append(self._facts(path, info))
@@ -92,15 +100,18 @@ class Files:
     def open(self, path: str = "") -> Iterator[IO[bytes]]:
         """A file for reading from anywhere in it; '' or its name for the one file that the URL names.
 
-        DataError when it is not there or may not be read.
+        DataError when it is not there or may not be read.  A network's errors are raised as they come: they say
+        nothing about the file.
         """
         full = self._root if self.is_file else self._full(path)
         try:
             handle = self._fs.open(full, "rb")
         except FileNotFoundError:
             raise DataError(f"{self._named(path)}: is not there") from None
-        except OSError as error:
+        except (PermissionError, IsADirectoryError) as error:
             raise DataError(f"{self._named(path)}: cannot be read: {error.strerror or error}") from None
+        except ARCHIVE_ERRORS as error:
+            raise DataError(f"{self._named(path)}: is damaged in its archive: {error}") from None
         with handle:
             yield handle
 
@@ -150,7 +161,7 @@ def fingerprint(files: Iterable[FileFacts]) -> str:
     """A digest over path, size and stamp."""
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file.path}\0{file.size}\0{file.stamp}\n".encode())
+        digest.update(f"{file.path}\0{file.size}\0{file.stamp}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
@@ -164,5 +175,6 @@ def _within(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
-def _is_hidden(path: str) -> bool:
+def is_hidden(path: str) -> bool:
+    """Whether a path is a system's own file, such as .DS_Store, and no part of a set."""
     return any(part.startswith(".") or part in ("__MACOSX", "Thumbs.db", "desktop.ini") for part in path.split("/"))

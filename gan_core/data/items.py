@@ -126,6 +126,8 @@ def deal_out(named: Mapping[str, Sequence[Any]], deal: Deal | None, names: Seque
     """
     shares = deal or (Deal() if not named.keys() - {"train"} else Deal(validation=0, test=0))
     items = named.get("train", ())
+    if not shares.validation and not shares.test:
+        return {split: named.get(split, ()) for split in SPLITS}
     rank = np.argsort(_numbers(names), kind="stable")
     tests = round(shares.test * len(items))
     rest = tests + round(shares.validation * len(items))
@@ -145,11 +147,16 @@ def _chosen(items: Sequence[Any], numbers: NDArray[np.int64]) -> Sequence[Any]:
 
 
 def _numbers(names: Sequence[str]) -> NDArray[np.uint64]:
-    digests = b"".join(hashlib.sha256(name.encode()).digest()[:8] for name in names)
+    digests = b"".join(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8] for name in names)
     return np.frombuffer(digests, np.uint64)
 
 
 def labels_of(values: Sequence[str]) -> tuple[tuple[str, ...], dict[str, int]]:
     """Class names in order, and the label of each: whole numbers by value, so that 10 comes after 9, others by name."""
-    names = sorted(set(values), key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+    names = sorted(set(values), key=_by_number)
     return tuple(names), {name: label for label, name in enumerate(names)}
+
+
+def _by_number(name: str) -> tuple[bool, int, str]:
+    whole = name.isascii() and name.isdecimal() and len(name) <= 18
+    return not whole, int(name) if whole else 0, name

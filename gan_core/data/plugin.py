@@ -28,6 +28,7 @@ from gan_core.registry import SOURCES
 
 PLACES = ("url", "root", "path", "folder")  # options that say where the data is
 FIELDS = {"uint8": "image", "int16": "audio", "int32": "tokens"}  # what a bare array is, by its dtype
+ARRAY_LIKE = ("__array__", "__array_interface__")
 YIELD = "yield Example(image, label), an array, (array, label), or Bad(where, reason)"
 
 
@@ -189,7 +190,7 @@ def as_example(item: object, place: str) -> Example:
     """An array, or (array, label), as an Example.  DataError, beginning with `place`, for anything else."""
     array, label = item if isinstance(item, tuple) and len(item) == 2 else (item, None)
     if not isinstance(array, np.ndarray):
-        advice = "np.asarray(…) makes an array of a picture; " if hasattr(array, "tobytes") else ""
+        advice = "np.asarray(…) makes it an array; " if any(hasattr(array, name) for name in ARRAY_LIKE) else ""
         raise DataError(f"{place}: is {described(item)}; {advice}{YIELD}")
     kind = "video" if array.dtype == np.uint8 and array.ndim == 4 else FIELDS.get(str(array.dtype))
     if kind is None:

@@ -23,7 +23,7 @@ from gan_core.data.items import forget_indices
 from gan_core.data.layout import TYPES, Layout, layout_of, misfit, most_common, record_batch
 from gan_core.data.source import SPLITS, Bad, Example, Source
 from gan_core.data.transforms import apply
-from gan_core.errors import DataError
+from gan_core.errors import DataError, GanError, StoreError
 from gan_core.manifest import MANIFEST, File, Parent, put_manifest
 from gan_core.store import Store
 from gan_core.transforms import Transform
@@ -78,7 +78,7 @@ class PartWriter:
         good: list[Example] = []
         bad: list[tuple[str, str]] = []
         count = 0
-        for item in self.source.part(part.split, part.start, part.stop) if items is None else items:
+        for item in self._read(part) if items is None else items:
             where = item.where or f"{part.split} example {part.start + count}"
             count += 1
             usable = self._usable(item)
@@ -92,6 +92,16 @@ class PartWriter:
                           bad=tuple(bad))
         self.store.write(_note(self.prefix, part.name), written.model_dump_json().encode())
         return written
+
+    def _read(self, part: Part) -> Iterator[Example | Bad]:
+        """A part's items.  StoreError where reading breaks off, as a network does: that says nothing of the items."""
+        try:
+            yield from self.source.part(part.split, part.start, part.stop)
+        except GanError:
+            raise
+        except Exception as error:
+            raise StoreError(f"{part.split} items {part.start:,} to {part.stop:,}: reading broke off: "
+                             f"{type(error).__name__}: {error}; the same command goes on with what is missing") from error
 
     def _usable(self, item: Example | Bad) -> Example | str:
         """The item as it is to be stored, or why it cannot be."""

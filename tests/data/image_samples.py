@@ -1,13 +1,16 @@
-"""Small image files made for a test."""
+"""Small image files made for a test, and a bucket to put them in."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
 from PIL import Image
 
 from gan_core.data.source import SPLITS, Bad, Example, Source
@@ -54,3 +57,20 @@ def labels_by_name(source: Source) -> dict[str, str]:
     """The class of each file, by its name."""
     names = source.facts().get("class_names", [])
     return {example.where: names[example.label] for example in good(source) if example.label is not None}
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """The URL of a folder in an empty bucket."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "a",
+                        "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()  # one that was made before knows another server
+    name = tmp_path.name.strip("_").replace("_", "-")  # moto keeps its buckets for the next server
+    s3fs.S3FileSystem().mkdir(name)
+    yield f"s3://{name}/set"
+    server.stop()
+    s3fs.S3FileSystem.clear_instance_cache()

@@ -47,7 +47,7 @@ def images(source: Npz | Npy, split: str = "train") -> NDArray[np.uint8]:
     ("X_train", "Y_train", "X_dev", "Y_dev", "X_test", "Y_test"),
 ])
 @pytest.mark.parametrize("compressed", [False, True])
-def test_the_usual_names_tell_splits_images_and_labels(tmp_path: Path, names: tuple[str, ...], compressed: bool) -> None:
+def test_the_usual_names_tell_what_arrays_are(tmp_path: Path, names: tuple[str, ...], compressed: bool) -> None:
     parts = [COLOUR, LABELS, COLOUR[:4], LABELS[:4], COLOUR[4:9], LABELS[4:9]]
     found = everything(Npz(url=npz(tmp_path, compressed, **dict(zip(names, parts, strict=True)))))
     for split, pixels, labels in zip(found, parts[::2], parts[1::2], strict=True):
@@ -56,7 +56,8 @@ def test_the_usual_names_tell_splits_images_and_labels(tmp_path: Path, names: tu
     assert found["test"][2].where == f"{names[4]}[2]"
 
 
-@pytest.mark.parametrize("names", [("images", "labels"), ("x", "y"), ("X", "Y"), ("data", "target"), ("arr_0", "arr_1")])
+@pytest.mark.parametrize("names", [
+    ("images", "labels"), ("x", "y"), ("X", "Y"), ("data", "target"), ("arr_0", "arr_1")])
 def test_arrays_without_splits_are_dealt(tmp_path: Path, names: tuple[str, str]) -> None:
     source = Npz(url=npz(tmp_path, **{names[0]: GREY, names[1]: LABELS}))
     assert source.splits() == {"train": 24, "validation": 3, "test": 3}
@@ -79,7 +80,7 @@ def test_parts_make_up_the_whole_across_blocks(tmp_path: Path, monkeypatch: pyte
 
 def test_arrays_can_be_named_whole_or_by_the_word_beside_their_split(tmp_path: Path) -> None:
     url = npz(tmp_path, train_faces=GREY, train_age=LABELS, test_faces=GREY[:5], test_age=LABELS[:5])
-    with pytest.raises(DataError, match=r"no array named as images are; it holds test_age \[5\], test_faces \[5, 5, 6\]"):
+    with pytest.raises(DataError, match=r"no array named as images are; it holds test_age \[5\], test_faces"):
         Npz(url=url).splits()
     by_word = Npz(url=url, images="faces", labels="age")
     assert by_word.splits() == {"train": 30, "validation": 0, "test": 5}
@@ -119,8 +120,8 @@ def test_arrays_that_cannot_be_a_set_are_refused(tmp_path: Path, arrays: Mapping
 
 
 @pytest.mark.parametrize("labels", [
-    LABELS[:, None], LABELS.astype(np.float32), LABELS.astype(np.int8), np.eye(3)[LABELS], np.eye(3, dtype=bool)[LABELS],
-    np.array(["0", "1", "2"])[LABELS], np.array([b"0", b"1", b"2"])[LABELS]])
+    LABELS[:, None], LABELS.astype(np.float32), LABELS.astype(np.int8), np.eye(3)[LABELS],
+    np.eye(3, dtype=bool)[LABELS], np.array(["0", "1", "2"])[LABELS], np.array([b"0", b"1", b"2"])[LABELS]])
 def test_labels_of_every_form_are_the_same(tmp_path: Path, labels: NDArray[Any]) -> None:
     source = Npz(url=npz(tmp_path, images=GREY, labels=labels), deal=WHOLE)
     assert [example.label for example in source.examples("train")] == LABELS.tolist()
@@ -142,8 +143,9 @@ def test_rows_without_a_label_are_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("values", "span"), [
-    (GREY, (0, 255)), (GREY / 255, (0, 1)), (GREY / np.float32(127.5) - 1, (-1, 1)), (GREY.astype(np.float16), (0, 255)),
-    (GREY.astype(np.int64), (0, 255)), (GREY.astype(np.uint16) * 257, (0, 65_535)), (GREY.astype(">f8"), (0, 255)),
+    (GREY, (0, 255)), (GREY / 255, (0, 1)), (GREY / np.float32(127.5) - 1, (-1, 1)),
+    (GREY.astype(np.float16), (0, 255)), (GREY.astype(np.int64), (0, 255)),
+    (GREY.astype(np.uint16) * 257, (0, 65_535)), (GREY.astype(">f8"), (0, 255)),
     (GREY.astype(np.uint16), (0, 255))])
 def test_the_range_of_values_is_told_by_their_type_and_extremes(
     tmp_path: Path, values: NDArray[Any], span: tuple[int, int]
@@ -208,7 +210,8 @@ def test_axes_that_do_not_tell_are_asked_for(
         Npz(url=npz(tmp_path, images=np.full(shape, 200, np.uint8)), **options).splits()
 
 
-@pytest.mark.parametrize("options", [{"range": [1, 0]}, {"range": [0, float("nan")]}, {"shape": [5]}, {"layout": "whc"}])
+@pytest.mark.parametrize("options", [
+    {"range": [1, 0]}, {"range": [0, float("nan")]}, {"shape": [5]}, {"layout": "whc"}])
 def test_settings_that_cannot_work_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="works"):
         validate(Npz, {"url": "x", **options}, "here")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gan_core.data import batches as module
+from gan_core.data import rows
 from gan_core.data.batches import Batches, normalise
 from gan_core.data.sampler import Grouped, Natural, Weighted, indices, stream
 from gan_core.data.shards import Shards, Split, open_shards
@@ -64,6 +65,30 @@ def test_a_resident_a_mapped_and_a_divided_set_give_the_same_batches(
     monkeypatch.setattr(module, "RESIDENT_BYTES", 0)
     mapped = [batches(split).at(position) for split in (one_file, many_files)]
     assert all(same(resident[0], other) for other in (*resident[1:], *mapped))
+
+
+@pytest.mark.parametrize("one_thread_bytes", [0, 2**20])
+def test_one_thread_and_all_threads_copy_the_same(
+    one_file: Split, many_files: Split, one_thread_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = batches(one_file).at(1200)
+    monkeypatch.setattr(rows, "ONE_THREAD_BYTES", one_thread_bytes)
+    assert same(batches(one_file).at(1200), wanted)
+    monkeypatch.setattr(module, "RESIDENT_BYTES", 0)
+    assert all(same(batches(split).at(1200), wanted) for split in (one_file, many_files))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("resident_bytes", [0, 2**28])
+def test_batches_on_a_gpu_are_those_on_the_cpu(
+    many_files: Split, resident_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RESIDENT_BYTES", resident_bytes)
+    there = Batches(many_files, seed=5, batch=BATCH, rank=0, world=1, device=torch.device("cuda"))
+    taken = [there.take(position) for position in range(0, 3000, BATCH)]  # all before any is looked at
+    for position, batch in zip(range(0, 3000, BATCH), taken, strict=True):
+        assert {tensor.device.type for tensor in batch.values()} == {"cuda"}
+        assert same({name: tensor.cpu() for name, tensor in batch.items()}, batches(many_files).take(position))
 
 
 @pytest.mark.parametrize("resident_bytes", [0, 2**28])

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from gan_core.data.check import check
+from gan_core.data.plugin import plugged_in
 from gan_core.data.source import Bad, Example, Source
 from gan_core.data.sources.digits import Digits
 from gan_core.data.transforms import apply
@@ -77,10 +78,20 @@ def test_an_error_of_a_plug_in_is_named_with_its_line() -> None:
                 if example.where.endswith("/7.png"):
                     {}["missing"]
 
-    finding = next(finding for finding in check(Broken()).findings if finding.where.startswith("train"))
+    finding, = (finding for finding in check(Broken()).findings if finding.kind == "plug_in_error")
     assert (finding.severity, finding.kind, finding.what) == ("refuse", "plug_in_error", "KeyError: 'missing'")
     line = Path(__file__).read_text().splitlines().index('                    {}["missing"]') + 1
     assert finding.where == f"train item 8 (test_check.py:{line})"
+
+
+def test_an_error_of_a_registered_plug_in_is_named_with_its_line() -> None:
+    class Broken(Source):
+        def examples(self, split: str) -> Iterator[Example]:
+            yield Example(noise(32, 32), 10 // len(split[5:]))
+
+    finding = only(check(plugged_in(Broken())), "plug_in_error")
+    assert "ZeroDivisionError" in finding.what
+    assert "test_check.py, line " in finding.what
 
 
 @pytest.mark.parametrize("facts", [None, 7])
@@ -211,8 +222,8 @@ def test_an_empty_split_is_refused_where_evaluate_needs_it() -> None:
     items = sound()
     items["validation"], items["test"] = items["test"], []
     finding = only(report_of(items), "empty_split")
-    assert (finding.where, finding.advice) == ("test", "set data.deal={test: 0.1} where the source deals, or "
-                                                       "evaluate.split=validation")
+    assert (finding.where, finding.advice) == ("test", "set data.deal={validation: 0, test: 0.1} where the source "
+                                                       "deals, or evaluate.split=validation")
     assert report_of(items, split_needed="validation").verdict == "pass"
 
 
@@ -254,7 +265,8 @@ def test_a_limited_look_is_spread_over_the_set_and_says_so() -> None:
 def test_of_classes_that_a_limited_look_did_not_see_nothing_is_said() -> None:
     items = sound(train=5000)
     items["train"].sort(key=lambda example: example.label)
-    assert check(Given(items=items), limit=110, conditional=True).verdict == "pass"
+    report = check(Given(items=items), limit=110, conditional=True)
+    assert report.lines() == ["pass    110 train, 100 test; 32×32 RGB; 4 classes; only the beginning was read"]
 
 
 def test_progress_is_told_of_all_items() -> None:

@@ -259,6 +259,15 @@ def test_unlike_photographs_are_no_near_copies(real_data: Path) -> None:
     assert report_of({"train": examples[:400], "test": examples[400:]}).verdict == "pass"
 
 
+def test_the_same_drawing_in_another_colour_is_no_near_copy(real_data: Path) -> None:
+    grey = [image.mean(2) for image in photographs(real_data, 200)]
+    red = [Example(np.dstack([g, 0.6 * g, 0.4 * g]).astype(np.uint8), i % 3) for i, g in enumerate(grey)]
+    green = [Example(np.dstack([0.7 * g, 0.75 * g, 0.5 * g]).astype(np.uint8), i % 3) for i, g in enumerate(grey)]
+    hashes = [perceptual_hashes(np.stack([reduced(e.image) for e in examples])) for examples in (red, green)]
+    assert np.mean(np.bitwise_count(hashes[0] ^ hashes[1]) <= 4) > 0.8
+    assert report_of({"train": red, "test": green}).verdict == "pass"
+
+
 def test_the_hash_changes_little_with_the_size_and_much_with_the_picture(real_data: Path) -> None:
     pictures = photographs(real_data, 100)
     small = perceptual_hashes(np.stack([reduced(image) for image in pictures]))

@@ -128,3 +128,15 @@ def test_names_that_are_no_list_do_no_harm() -> None:
     assert report_of({"train": [Example(noise(32, 32, seed=i), i % 4) for i in range(120)],
                       "test": [Example(noise(32, 32, seed=i), i % 4) for i in range(120, 240)]},
                      {"class_names": 7}).verdict == "pass"
+
+
+def test_a_copy_without_a_label_is_a_missing_label_and_no_conflict() -> None:
+    items = sound()
+    items["train"].append(replace(items["train"][3], label=None, where="copy"))
+    only(report_of(items), "missing_labels")
+
+
+def test_of_a_part_of_a_set_it_is_not_refused_that_labels_look_like_numbers() -> None:
+    items = sound(train=1200)
+    items["train"] = [replace(e, label=i % 600) for i, e in enumerate(items["train"])]
+    assert only(report_of(items, conditional=True, limit=300), "labels_are_ids").severity == "warn"

@@ -4,7 +4,6 @@ import re
 from collections import Counter
 
 import numpy as np
-import pytest
 from sklearn.datasets import load_digits
 
 from gan_core.data.source import SPLITS, Example

@@ -23,8 +23,7 @@ from gan_core.data.source import Bad, Example, Source
 from gan_core.data.sources.image_archive import ImageTar, ImageZip
 from gan_core.data.sources.image_folder import ImageFolder
 from gan_core.errors import DataError
-from tests.data.image_samples import everything, good, labels_by_name, png, tree, write
-from tests.data.test_image_folder import bucket  # noqa: F401 - a fixture
+from tests.data.image_samples import bucket, everything, good, labels_by_name, png, tree, write  # noqa: F401
 
 ANIMALS = tree(*(f"{kind}/{number}.png" for kind in ("cat", "dog") for number in range(10)))
 WHOLE = Deal(validation=0, test=0)
@@ -75,6 +74,8 @@ def test_a_tar_reads_as_the_folder_that_it_holds(tmp_path: Path, folder: ImageFo
     assert seen(source) == seen(folder)
     assert source.facts() == folder.facts()
     assert source.splits() == ({"train": 16, "validation": 2, "test": 2} if mode == "w" else {})
+    item = source.image_index().splits["test"][1]
+    assert source.read(item).image.tobytes() == seen(folder)["test"][1][2]
 
 
 @pytest.mark.parametrize("kind", [zipped, tarred])

@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import fsspec
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 
 from gan_core.config import validate
 from gan_core.data.files import Limits
@@ -17,7 +15,7 @@ from gan_core.data.items import Deal
 from gan_core.data.source import Bad
 from gan_core.data.sources.image_folder import ImageFolder
 from gan_core.errors import ConfigError, DataError
-from tests.data.image_samples import everything, good, labels_by_name, noise, png, tree, write
+from tests.data.image_samples import bucket, everything, good, labels_by_name, noise, png, tree, write  # noqa: F401
 
 ANIMALS = tree(*(f"{kind}/{number}.png" for kind in ("cat", "dog") for number in range(10)))
 
@@ -191,20 +189,9 @@ def test_the_fingerprint_changes_with_a_file(tmp_path: Path) -> None:
     assert source.fingerprint() != before
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "a",
-                        "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}.items():
-        monkeypatch.setenv(name, value)
-    fsspec.filesystem("s3", skip_instance_cache=True).mkdir("images")
-    yield "s3://images/set"
-    server.stop()
-
-
-def test_a_folder_in_memory_and_a_bucket_read_as_one_on_disk(tmp_path: Path, bucket: str) -> None:
+def test_a_folder_in_memory_and_a_bucket_read_as_one_on_disk(
+    tmp_path: Path, bucket: str  # noqa: F811 - the fixture
+) -> None:
     on_disk = ImageFolder(url=write(tmp_path, ANIMALS))
     for url in ("memory://animals", bucket):
         for path, data in ANIMALS.items():

@@ -14,14 +14,17 @@ from typing import Any, Literal
 import cloudpickle
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from pydantic import BaseModel
 
 from gan_core import plugin_files
 from gan_core.config import Experiment, experiment_from
 from gan_core.data.plugin import as_example, as_source, plugged_in
 from gan_core.data.plugin_class import name_of
-from gan_core.data.source import Bad, Example, Source
+from gan_core.data.source import Bad, Example, Source, source_of
 from gan_core.data.sources.digits import Digits
+from gan_core.data.sources.image_folder import ImageFolder
 from gan_core.errors import ConfigError, DataError
 from gan_core.registry import SOURCES, Registry
 from tests.plug_ins import forgotten
@@ -417,6 +420,44 @@ def test_a_process_started_later_loads_the_same_files(flags: Path, tmp_path: Pat
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path,
                           env={**os.environ, "PYTHONPATH": str(Path.cwd())})
     assert done.stdout.strip() == SOURCES.get("my_flags")(count=1, root=tmp_path).fingerprint(), done.stderr
+
+
+FOLDER = '''
+from typing import Any
+from gan_core.data.source import Example
+from gan_core.data.sources.image_folder import ImageFolder
+
+class Inverted(ImageFolder):
+    level: int = 255
+
+    def read(self, item: Any) -> Any:
+        found = super().read(item)
+        return self.level - found.image, found.label
+'''
+
+
+def test_a_built_in_source_can_be_changed_in_one_method(tmp_path: Path) -> None:
+    for i in range(20):
+        file = tmp_path / "set" / "ab"[i % 2] / f"{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((4, 4), i, np.uint8)).save(file)
+    plugin_files.use([written(tmp_path / "inverted.py", FOLDER)])
+    source = source_of(experiment(source="inverted", url=str(tmp_path / "set")))
+    assert dict(source.splits()) == {"train": 16, "validation": 2, "test": 2}
+    assert source.facts()["class_names"] == ["a", "b"]
+    assert source.fingerprint() == ImageFolder(url=str(tmp_path / "set")).fingerprint()
+    plain = ImageFolder(url=str(tmp_path / "set")).part("train", 3, 9)
+    for mine, theirs in zip(source.part("train", 3, 9), plain, strict=True):
+        assert isinstance(mine, Example)
+        assert isinstance(theirs, Example)
+        assert (mine.label, mine.image[0, 0]) == (theirs.label, 255 - theirs.image[0, 0])  # type: ignore[index]
+    assert pickle.loads(pickle.dumps(source)) == source
+
+
+@pytest.mark.parametrize("made", [Image.new("L", (2, 2)), torch.zeros(2, 2)])
+def test_what_is_nearly_an_array_is_refused_with_the_way_to_make_one(made: object) -> None:
+    with pytest.raises(DataError, match=r"np.asarray\(…\) makes it an array"):
+        as_example(made, "here")
 
 
 @pytest.mark.parametrize("pickler", [pickle, cloudpickle])

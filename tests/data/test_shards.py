@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,3 +189,42 @@ def test_shards_elsewhere_are_fetched_once_and_checked_every_time(
         open_shards(store, "s")
     flip_a_bit(store, "s/train-00000.arrow", 1000)
     assert len(open_shards(store, "s").split("train")) == 10
+
+
+def test_open_files_take_no_file_handles(store: Store) -> None:
+    write(store, {"train": made()})
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a Path would open one more
+    split = open_shards(store, "s").split("train")
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert split.images.any()
+
+
+def test_shards_know_what_their_manifest_says(store: Store) -> None:
+    shards = write(store, {"train": made(11)})
+    manifest = read_manifest(store, "s")
+    assert manifest is not None
+    assert (shards.kind, shards.facts) == ("image", manifest.facts)
+    assert shards.split("train").counts == (4, 4, 3)
+    assert shards.split("train").columns.keys() == {"image"}
+
+
+def test_gathering_nothing_gives_nothing(store: Store) -> None:
+    for examples in (3, 11):
+        split = write(store, {"train": made(examples)}, str(examples)).split("train")
+        assert split.gather(np.array([], np.int64)).shape == (0, 1, 4, 6)
+
+
+@pytest.mark.parametrize("shard_examples", [4, 100])
+def test_numbers_of_examples_come_with_their_split(store: Store, shard_examples: int) -> None:
+    examples = [Example(np.zeros((4, 6), np.uint8), weight=i / 2, attributes={"b": -i, "a": i * i}) for i in range(10)]
+    split = write(store, {"train": examples}, shard_examples=shard_examples).split("train")
+    assert {name: values.tolist() for name, values in split.numbers.items()} == {
+        "weight": [i / 2 for i in range(10)], "a": [i * i for i in range(10)], "b": [-i for i in range(10)]
+    }
+
+
+def test_a_missing_shard_is_named(store: Store) -> None:
+    write(store, {"train": made()})
+    store.delete("s/train-00001.arrow")
+    with pytest.raises(DamagedFile, match=r"s/train-00001\.arrow: is missing, though its manifest lists it"):
+        open_shards(store, "s")

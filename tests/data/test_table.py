@@ -318,6 +318,20 @@ def test_a_table_damaged_in_its_archive_is_refused_by_name(photos: list[bytes], 
         parquet(tmp_path / "all.zip").splits()
 
 
+def test_a_footer_that_states_more_rows_than_there_are_is_refused(photos: list[bytes], tmp_path: Path) -> None:
+    whole = write(tmp_path / "a.parquet", {"image": photos, "label": [1] * 10}).read_bytes()
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    ten, eleven = b"\x14", b"\x16"  # as Thrift's compact protocol writes them
+    for at in range(footer, len(whole) - 8):
+        if whole[at : at + 1] == ten:
+            lying = whole[:at] + eleven + whole[at + 1 :]
+            if pq.ParquetFile(pa.BufferReader(lying)).metadata.row_group(0).num_rows == 11:
+                (tmp_path / "a.parquet").write_bytes(lying)
+                break
+    with pytest.raises(DataError, match=r"a.parquet: states 11 rows where it has 10; copy it again"):
+        parquet(tmp_path).splits()
+
+
 def test_one_kind_of_table_named_as_the_other_is_told(photos: list[bytes], tmp_path: Path) -> None:
     write(tmp_path / "a.arrow", {"image": photos})
     with pytest.raises(DataError, match=r"a.arrow: is Parquet; use source: parquet"):

@@ -4,8 +4,9 @@ import io
 import pickle
 import struct
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import fsspec
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gan_core.data.source import Bad, Example
+from gan_core.data.sources import frames
 from gan_core.data.sources.video import Video
 from gan_core.errors import DataError
 
@@ -172,7 +174,7 @@ def test_clips_that_cannot_be_read_are_told_apart_and_the_rest_is_read(
         assert reasons["short.mp4"] == "has 3 frames; 4 are needed; take fewer frames, or a smaller every"
         assert reasons["sound.mp4"] == "holds no video, only sound"
         for name in ("cut.mp4", "empty.mp4"):
-            assert reasons[name].startswith("is not a whole film: "), name
+            assert reasons[name].startswith("is not a whole MP4, MOV, WebM, MKV or AVI film: "), name
         for name in ("cut.gif", "page.gif"):
             assert reasons[name].startswith("is not a whole GIF, WebP or APNG: "), name
         assert len(reasons) == 7
@@ -191,17 +193,38 @@ def test_a_film_cut_off_after_its_index_says_how_many_frames_are_left(tmp_path: 
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     (found,) = train(source(tmp_path, frames=40))
     assert isinstance(found, Bad)
-    assert "truncated" in found.reason or found.reason.startswith("is not a whole film")
+    assert "truncated" in found.reason or found.reason.startswith("is not a whole MP4")
 
 
-def test_a_playlist_that_passes_for_a_film_is_not_followed(tmp_path: Path) -> None:
-    secret = save_film(tmp_path / "elsewhere" / "secret.mp4", levels(8), "libx264")
-    (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "a.mp4").write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{secret}\n#EXT-X-ENDLIST\n")
-    (tmp_path / "set" / "b.mp4").write_text(f"ffconcat version 1.0\nfile '{secret}'\n")
-    found = train(source(tmp_path / "set"))
-    assert [type(example) for example in found] == [Bad, Bad]
-    assert all(example.reason.startswith("is not a whole film: ") for example in found)
+@pytest.mark.parametrize("text", [
+    "ffconcat version 1.0\nfile 'fine.mp4'\n",
+    "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfine.mp4\n#EXT-X-ENDLIST\n",
+    "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n"])
+def test_a_film_that_would_lead_elsewhere_is_not_followed(tmp_path: Path, text: str) -> None:
+    save_film(tmp_path / "fine.mp4", levels(8), "libx264")
+    (tmp_path / "a.mp4").write_text(text)
+    led, fine = train(source(tmp_path))
+    assert isinstance(fine, Example)
+    assert isinstance(led, Bad)
+    assert led.reason.startswith("is not a whole MP4, MOV, WebM, MKV or AVI film: ")
+
+
+def test_a_later_clip_is_decoded_from_the_key_frame_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_film(tmp_path / "a.mp4", levels(50), "libx264")
+    decoded: list[int] = []
+    numbered = frames._numbered
+
+    def counted(*args: Any) -> Iterator[tuple[int, Any]]:
+        for number, frame in numbered(*args):
+            decoded.append(number)
+            yield number, frame
+
+    monkeypatch.setattr(frames, "_numbered", counted)
+    (clip,) = source(tmp_path, clips="all").part("train", 9, 10)
+    assert numbers(clip.video) == [36, 37, 38, 39]
+    assert len(decoded) <= 12 + 4
 
 
 def test_a_film_that_says_it_lies_on_its_side_is_turned(tmp_path: Path) -> None:
@@ -265,7 +288,7 @@ def test_a_film_damaged_in_its_archive_is_bad(tmp_path: Path) -> None:
     (tmp_path / "set.zip").write_bytes(data)
     (found,) = train(source(tmp_path / "set.zip"))
     assert isinstance(found, Bad)
-    assert found.reason.startswith("is not a whole film: ")
+    assert found.reason.startswith("is not a whole MP4, MOV, WebM, MKV or AVI film: ")
 
 
 def test_a_zip_memory_and_another_process_give_the_same(tiles: list[NDArray[np.uint8]], tmp_path: Path) -> None:

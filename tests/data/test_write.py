@@ -13,7 +13,7 @@ from gan_core.data import write as module
 from gan_core.data.shards import open_shards
 from gan_core.data.source import Bad, Example, Source
 from gan_core.data.write import Part, PartWriter, Written, write_shards
-from gan_core.errors import DataError
+from gan_core.errors import DataError, StoreError
 from gan_core.manifest import Manifest, read_manifest
 from gan_core.store import Store
 from gan_core.transforms import Mode, Resize, Transform
@@ -105,7 +105,7 @@ def test_a_label_where_the_others_have_none_is_named(store: Store) -> None:
 
 
 def test_a_label_beyond_the_named_classes_is_named(store: Store) -> None:
-    with pytest.raises(DataError, match="train example 2, .*: has the label 2, and there are 2 classes"):
+    with pytest.raises(DataError, match=r"train example 2, .*: has the label 2, and there are 2 classes"):
         write(store, Listed(held={"train": made()}, names=("a", "b")))
 
 
@@ -143,7 +143,8 @@ def test_one_more_than_the_allowed_share_stops_it_and_says_which_share_would_pas
     items: list[Example | Bad] = [*made(100)]
     for index in range(3):
         items[index * 7] = Bad(f"{index}.png", "is broken")
-    with pytest.raises(DataError, match=r"3 of 100 items .*0\.png, 1\.png, 2\.png: is broken — .*max_bad_fraction=0\.05"):
+    listed = r"3 of 100 items .*0\.png, 1\.png, 2\.png: is broken — .*max_bad_fraction=0\.05"
+    with pytest.raises(DataError, match=listed):
         write(store, Parted(held={"train": items}), max_bad_fraction=0.02)
     assert write(store, Parted(held={"train": items}), max_bad_fraction=0.05).facts["quarantined"] == 3
 
@@ -205,6 +206,19 @@ def test_a_killed_preparation_goes_on_and_ends_with_the_same_bytes(
     shards = [path for path in written if path.endswith(".arrow")]
     assert len(shards) == 7 - after // 2  # every shard whose note was written is left alone
     assert not store.exists("s/.parts")
+
+
+def test_a_network_that_breaks_off_is_said_and_nothing_is_dropped(store: Store) -> None:
+    class Breaking(Parted):
+        def part(self, split: str, start: int, stop: int) -> Iterator[Example | Bad]:
+            yield from super().part(split, start, stop)
+            if (split, start) == ("train", 8):
+                raise ConnectionResetError("connection reset by peer")
+
+    held = {"train": made(12)}
+    with pytest.raises(StoreError, match=r"train items 8 to 12: reading broke off: .*reset by peer; the same command"):
+        write(store, Breaking(held=held))
+    assert write(store, Parted(held=held)).facts["splits"]["train"]["examples"] == 12
 
 
 def test_a_shard_that_vanished_or_shrank_is_written_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

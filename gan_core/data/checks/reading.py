@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import traceback
 from array import array
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,7 @@ from gan_core.plugin_files import line_in
 
 STRETCHES = 1000  # that a limited look at a split is spread over
 MOST_NAME_BYTES = 64 * 2**20
+PLACE = re.compile(rf"({'|'.join(SPLITS)}) item \d+: ")  # in a plug-in's message; the finding has a field for it
 
 T = TypeVar("T")
 
@@ -96,15 +98,14 @@ class Reader:
     def _record(self, where: str, error: Exception) -> None:
         kind = "unreadable_source" if isinstance(error, GanError) and error.__cause__ is None else "plug_in_error"
         if isinstance(error, GanError):
-            what, _, advice = str(error).partition("; ")
+            what, _, advice = PLACE.sub("", str(error), count=1).partition("; ")
             place = where if kind == "plug_in_error" else ""
         else:
             what = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
             place = f"{where} ({_line_of(type(self.source), error)})"
             advice = "mend the source, or yield Bad(where, reason) for an item that cannot be used"
-        found = Finding("refuse", kind, place, what, advice)
-        if found not in self.findings:  # each split of a set that cannot be opened says the same
-            self.findings.append(found)
+        if not any((kind, what) == (known.kind, known.what) for known in self.findings):  # each split may say the same
+            self.findings.append(Finding("refuse", kind, place, what, advice))
 
 
 def _counts(splits: Mapping[str, int]) -> dict[str, int]:

@@ -82,13 +82,18 @@ class Left:
 
 @dataclass(frozen=True)
 class Report:
-    """findings: worst first.  quarantined: unusable items, the first thousand.  samples: a few by label, reduced."""
+    """What a check found.
+
+    findings: worst first.  quarantined: unusable items, the first thousand.  samples: a few by label, reduced.
+    whole: whether every item was read.
+    """
 
     findings: Sequence[Finding]
     splits: Mapping[str, SplitFacts]
     facts: Mapping[str, Any] = field(default_factory=dict)
     quarantined: Sequence[Left] = ()
     samples: Mapping[int | None, Sequence[Example]] = field(default_factory=dict)
+    whole: bool = True
 
     @property
     def verdict(self) -> Verdict:
@@ -124,7 +129,8 @@ class Report:
         parts = [", ".join(counts) or "no examples"]
         parts += [next(iter(shapes)) if len(shapes) == 1 else f"{len(shapes):,} different shapes"] if shapes else []
         parts += [plural(len(classes), "class", "classes")] if classes else []
-        parts += [f"{read:,} of {items:,} were read"] if read < items else []
+        if not self.whole:
+            parts.append(f"{read:,} of {items:,} were read" if read < items else "only the beginning was read")
         return "; ".join(parts)
 
 

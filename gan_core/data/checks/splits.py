@@ -61,8 +61,9 @@ def sizes(counts: Mapping[str, int], broken: Set[str], terms: Terms) -> Iterator
     needed = terms.needed
     if needed and not counts[needed] and needed not in broken:
         others = ", ".join(split for split, count in counts.items() if count and split != "train")
+        rest = f"{others}: 0, " if others else ""  # what the data has named itself stays as it is
         yield Finding("refuse", "empty_split", needed, "there is no example to evaluate on",
-                      f"set data.deal={{{needed}: 0.1}} where the source deals"
+                      f"set data.deal={{{rest}{needed}: 0.1}} where the source deals"
                       + (f", or evaluate.split={others}" if others else ""))
     for split in dict.fromkeys(("train", needed)):
         if split and 0 < counts[split] < FEWEST and split not in broken and terms.whole:

@@ -9,19 +9,12 @@ from typing import IO
 from gan_core.data.files import unsafe
 from gan_core.errors import DataError
 
-HIDDEN = ("__MACOSX", "Thumbs.db", "desktop.ini")
-
 
 def clean_path(name: str, url: str) -> str:
     """A member's path with '/' between its parts and no '.' among them.  DataError when it could lead outside."""
     if unsafe(name) or not name:
         raise DataError(f"{url}: holds a member named '{name}', which points outside it; such an archive is not read")
     return posixpath.normpath(name.replace("\\", "/"))
-
-
-def is_hidden(path: str) -> bool:
-    """Whether a path is an operating system's own, as for files in a folder."""
-    return any(part.startswith(".") or part in HIDDEN for part in path.split("/"))
 
 
 def in_order(paths: Sequence[str]) -> list[int]:
@@ -39,6 +32,8 @@ def refuse_link(url: str, path: str, kind: str) -> None:
 
 def bytes_at(archive: IO[bytes], offset: int, size: int) -> bytes:
     """`size` bytes of an archive.  DataError, with the reason alone, where there are fewer."""
+    if not 0 <= offset < 2**62:
+        raise DataError("is damaged in its archive: it is said to begin outside it")
     try:
         archive.seek(offset)
         data = archive.read(size)

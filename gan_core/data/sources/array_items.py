@@ -31,6 +31,7 @@ from gan_core.data.sources.array_values import (
 from gan_core.errors import DataError
 
 BLOCK = 32 * 2**20  # bytes of rows that are read and converted at once
+GLIMPSE = 2**20  # bytes of rows that are looked at together for their smallest and largest value
 ROW_BITS = 40  # an item is the number of its pair of arrays, then of its row
 
 
@@ -189,7 +190,7 @@ class ArrayItems(ItemSource):
         low, high = np.inf, -np.inf
         for name in names:
             header = arrays.headers[name]
-            step = max(1, BLOCK // header.row_bytes)
+            step = max(1, GLIMPSE // header.row_bytes)
             for start in range(0, header.shape[0], step):
                 values = arrays.rows(name, start, start + step)
                 finite = values[np.isfinite(values)] if header.dtype.kind == "f" else values

@@ -9,16 +9,15 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
-from gan_core.data.files import Files, fingerprint
-from gan_core.data.sources.array_items import ArrayOptions, Arrays, InMemory
+from gan_core.data.files import ARCHIVE_ERRORS, Files, fingerprint
+from gan_core.data.sources.array_items import ArrayOptions, Arrays
+from gan_core.data.sources.array_on_disk import ArraysByName, Rows
 from gan_core.data.sources.array_values import Header, Numbers
-from gan_core.data.sources.npy_format import read_header, read_values
-from gan_core.data.sources.opened import ARCHIVE_ERRORS
+from gan_core.data.sources.npy_format import open_values, read_header
 from gan_core.errors import DataError
 
 
@@ -32,14 +31,14 @@ class Npz(ArrayOptions):
 
 
 class Npy(ArrayOptions):
-    """One array saved by np.save; a local file is mapped into memory and never read whole."""
+    """One array saved by np.save, read by rows."""
 
     source: Literal["npy"] = "npy"
     labels_url: str | None = Field(None, description="a second .npy file, of labels", examples=["data/labels.npy"])
 
     def open_arrays(self) -> AbstractContextManager[Arrays]:
         urls, stamp = {"images": self.url, "labels": self.labels_url}, self.fingerprint()
-        return nullcontext(InMemory({name: _npy(url, self.memory, stamp) for name, url in urls.items() if url}))
+        return nullcontext(ArraysByName({name: _npy(url, self.memory, stamp) for name, url in urls.items() if url}))
 
     def fingerprint(self) -> str:
         return fingerprint(file for url in (self.url, self.labels_url) if url for file in Files(url).list())
@@ -55,20 +54,23 @@ class _NpzArrays:
         local = files.local()
         self._file: Path | BytesIO = local if local else BytesIO(files.read("", memory))
         self._url = url
-        self._loaded: dict[str, Numbers] = {}
+        self._opened: dict[str, Rows] = {}
         with self._archive() as archive:
             members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            self._memory, self._sizes = memory, {info.filename: info.file_size for info in members}
             self.headers: dict[str, Header] = {}
             for info in members:
                 name = info.filename.removesuffix(".npy")
                 with archive.open(info) as stream:
-                    self.headers[name] = read_header(stream, info.file_size, memory, f"{url}: {name}")
+                    self.headers[name], _ = read_header(stream, info.file_size, memory, f"{url}: {name}")
 
     def rows(self, name: str, start: int, stop: int) -> Numbers:
-        if name not in self._loaded:
-            with self._archive() as archive, archive.open(f"{name}.npy") as stream:
-                self._loaded[name] = read_values(stream, f"{self._url}: {name}")
-        return self._loaded[name][start:stop]
+        if name not in self._opened:
+            file, where = f"{name}.npy", f"{self._url}: {name}"
+            with self._archive() as archive, archive.open(file) as stream:
+                header, by_columns = read_header(stream, self._sizes[file], self._memory, where)
+                self._opened[name] = open_values(stream, header, by_columns, None, where)
+        return self._opened[name].rows(start, stop)
 
     @contextmanager
     def _archive(self) -> Iterator[zipfile.ZipFile]:
@@ -86,23 +88,15 @@ def _npz(url: str, memory: int, stamp: str) -> _NpzArrays:
 
 
 @lru_cache(maxsize=4)
-def _npy(url: str, memory: int, stamp: str) -> Numbers:
+def _npy(url: str, memory: int, stamp: str) -> Rows:
     files = Files(url)
     if not files.is_file:
         raise DataError(f"{url}: is a folder; name one .npy file in it")
     local = files.local()
-    if local is None:
-        data = files.read("", memory)
-        _check_npy(BytesIO(data), len(data), memory, url)
-        return read_values(BytesIO(data), url)
-    size = local.stat().st_size
-    with local.open("rb") as stream:
-        _check_npy(stream, size, max(size, memory), url)
-    return np.asarray(np.load(local, mmap_mode="r", allow_pickle=False))
-
-
-def _check_npy(stream: IO[bytes], size: int, memory: int, url: str) -> None:
-    if stream.read(2) == b"PK":
-        raise DataError(f"{url}: is an .npz file; source: npz reads it")
-    stream.seek(0)
-    read_header(stream, size, memory, url)
+    size = files.list()[0].size
+    with files.open() as stream:
+        if stream.read(2) == b"PK":
+            raise DataError(f"{url}: is an .npz file; source: npz reads it")
+        stream.seek(0)
+        header, by_columns = read_header(stream, size, max(size, memory) if local else memory, url)
+        return open_values(stream, header, by_columns, local, url)

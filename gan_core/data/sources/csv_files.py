@@ -28,7 +28,10 @@ SAMPLE = 8_192  # characters in which the delimiter is looked for
 
 
 class CsvFiles(ItemSource):
-    """A row an image.  The rows are read whole, so the table itself stays within limits.bytes."""
+    """A table of image files (CSV, TSV, CelebA's .txt), a row an image, with labels and attributes.
+
+    The rows are read whole, so the table itself stays within limits.bytes.
+    """
 
     source: Literal["csv"] = "csv"
     root: str | None = Field(None, examples=["images", "zip://*::images.zip"], description=(
@@ -74,7 +77,7 @@ class CsvFiles(ItemSource):
         return f"{rows.paths[item]} (line {rows.lines[item]})"
 
     def fingerprint(self) -> str:
-        both = Files(self.url).fingerprint() + opened(_root(self)).fingerprint()
+        both = Files(self.url).fingerprint() + Files(_root(self)).fingerprint()
         return hashlib.sha256(both.encode()).hexdigest()
 
 

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gan_core.data.files import Limits
-from gan_core.data.sources.opened import ARCHIVE_ERRORS
+from gan_core.data.files import ARCHIVE_ERRORS, Limits
 from gan_core.errors import DataError
 
 ANIMATIONS = (".gif", ".webp", ".apng")
 FILMS = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")
-# FFmpeg goes by content: without this list a file could be a playlist that names others, on disk or elsewhere
+# FFmpeg goes by content: without this list a file could be a playlist of other files, or have it wait at a socket
 CONTAINERS = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"}
 
 Pixels = NDArray[np.uint8]
@@ -131,7 +130,7 @@ def _film(handle: IO[bytes]) -> Iterator[Any]:
                 raise DataError("holds no video, only sound")
             yield container
     except (av.FFmpegError, OSError, ValueError, *ARCHIVE_ERRORS) as error:
-        raise DataError(f"is not a whole film: {_first_line(error)}") from None
+        raise DataError(f"is not a whole MP4, MOV, WebM, MKV or AVI film: {_first_line(error)}") from None
 
 
 def _numbered(container: Any, stream: Any, first: int, times: Sequence[int | None]) -> Iterable[tuple[int, Any]]:
@@ -147,4 +146,4 @@ def _numbered(container: Any, stream: Any, first: int, times: Sequence[int | Non
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
+    return str(getattr(error, "strerror", None) or error).partition("\n")[0] or type(error).__name__

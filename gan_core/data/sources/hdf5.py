@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from math import prod
 from typing import Any, Literal, NoReturn
 
@@ -14,7 +14,7 @@ from gan_core.data.sources.array_items import ArrayOptions, Arrays
 from gan_core.data.sources.array_values import Header, Numbers
 from gan_core.errors import DataError
 
-READ_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError)  # what h5py makes of the library's
+READ_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, SystemError)  # what h5py makes of the library's
 
 
 class Hdf5(ArrayOptions):
@@ -28,13 +28,13 @@ class Hdf5(ArrayOptions):
         files = Files(self.url)
         if not files.is_file:
             raise DataError(f"{self.url}: is a folder; name one HDF5 file in it")
-        with files.open() as stream:
+        with files.open() as stream, ExitStack() as opened:
             try:
-                file = h5py.File(files.local() or stream, "r")
+                file = opened.enter_context(h5py.File(files.local() or stream, "r"))
+                arrays = _Hdf5Arrays(file, self.url, self.memory)
             except READ_ERRORS as error:
                 raise DataError(f"{self.url}: is not a whole HDF5 file: {error}; copy it again") from None
-            with file:
-                yield _Hdf5Arrays(file, self.url, self.memory)
+            yield arrays
 
 
 class _Hdf5Arrays:

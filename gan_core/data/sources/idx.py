@@ -12,6 +12,7 @@ import zlib
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from math import prod
+from pathlib import Path
 from typing import IO, Literal, cast
 
 import numpy as np
@@ -19,8 +20,9 @@ from pydantic import Field
 
 from gan_core.data.files import Files, fingerprint
 from gan_core.data.items import split_named
-from gan_core.data.sources.array_items import ArrayItems, Arrays, InMemory, Reading
-from gan_core.data.sources.array_values import Numbers
+from gan_core.data.sources.array_items import ArrayItems, Arrays, Reading
+from gan_core.data.sources.array_on_disk import ArrayOnDisk, ArraysByName, refuse_other_length
+from gan_core.data.sources.array_values import Header
 from gan_core.data.sources.opened import joined, opened
 from gan_core.errors import DataError
 
@@ -40,7 +42,7 @@ class Idx(ArrayItems):
                                 examples=["emnist-balanced"])
 
     def open_arrays(self) -> AbstractContextManager[Arrays]:
-        return nullcontext(_loaded(self, self.fingerprint()))
+        return nullcontext(_arrays(self, self.fingerprint()))
 
     def reading(self) -> Reading:
         with self.open_arrays() as arrays:
@@ -62,8 +64,8 @@ class Idx(ArrayItems):
         return {role: joined(files.url, path) for role, path in found.items()}
 
 
-def read_idx(stream: IO[bytes], memory: int, where: str) -> Numbers:
-    """The array of an IDX file, gzipped or not.
+def open_idx(stream: IO[bytes], local: Path | None, memory: int, where: str) -> ArrayOnDisk:
+    """The array of an IDX file, gzipped or not.  local: where the file lies on this machine's disk, if it does.
 
     DataError for what is no IDX file, and where it holds more or fewer bytes than its header says.
     """
@@ -71,22 +73,20 @@ def read_idx(stream: IO[bytes], memory: int, where: str) -> Numbers:
     stream.seek(0)
     opened = cast(IO[bytes], gzip.GzipFile(fileobj=stream)) if zipped else stream
     try:
-        shape, dtype = _header(opened, where)
-        needed = prod(shape) * dtype.itemsize
+        header = _header(opened, where)
+        needed, offset = prod(header.shape) * header.dtype.itemsize, opened.tell()
+        if local is not None and not zipped:
+            refuse_other_length(local.stat().st_size - offset, needed, where)
+            return ArrayOnDisk.of(local, offset, header, where)
         if needed > memory:
             raise DataError(f"{where}: says that it holds {needed:,} bytes, more than memory={memory:,}; raise it if "
                             "that is right")
-        data = opened.read(needed + 1)
+        return ArrayOnDisk.unpacked(opened, header, where)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{where}: is truncated or damaged: {error}; copy it again") from None
-    if len(data) < needed:
-        raise DataError(f"{where}: is truncated: {needed - len(data):,} of {needed:,} bytes are missing; copy it again")
-    if len(data) > needed:
-        raise DataError(f"{where}: holds more than the {needed:,} bytes that its header says; copy it again")
-    return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
-def _header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
+def _header(stream: IO[bytes], where: str) -> Header:
     magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in TYPES or not 1 <= magic[3] <= DEEPEST:
         raise DataError(f"{where}: is not an IDX file: it begins with 0x{magic.hex()}; images of uint8 begin with "
@@ -94,7 +94,7 @@ def _header(stream: IO[bytes], where: str) -> tuple[tuple[int, ...], np.dtype[np
     lengths = stream.read(4 * magic[3])
     if len(lengths) < 4 * magic[3]:
         raise DataError(f"{where}: is truncated in its header; copy it again")
-    return struct.unpack(f">{magic[3]}I", lengths), np.dtype(TYPES[magic[2]])
+    return Header(struct.unpack(f">{magic[3]}I", lengths), np.dtype(TYPES[magic[2]]))
 
 
 def _found(paths: list[str], variant: str | None, url: str) -> dict[str, str]:
@@ -119,10 +119,11 @@ def _no_variant(variant: str, known: list[str], url: str) -> dict[str, dict[str,
     raise DataError(f"{url}: holds no set '{variant}'; it holds {', '.join(map(repr, known)) or 'none'}")
 
 
-@lru_cache(maxsize=2)  # unpacked once a process
-def _loaded(source: Idx, stamp: str) -> InMemory:
+@lru_cache(maxsize=2)  # opened, and unpacked where need be, once a process
+def _arrays(source: Idx, stamp: str) -> ArraysByName:
     arrays = {}
     for role, url in source.paths().items():
-        with Files(url).open() as stream:
-            arrays[role] = read_idx(stream, source.memory, url)
-    return InMemory(arrays)
+        files = Files(url)
+        with files.open() as stream:
+            arrays[role] = open_idx(stream, files.local(), source.memory, url)
+    return ArraysByName(arrays)

@@ -74,7 +74,10 @@ class ImageTar(_ImageArchive):
             raise DataError(f"{self.url}: has changed while it was read; start again")
 
     def _bytes(self, archive: IO[bytes], item: int) -> bytes:
-        return tar_member(archive, self._table(), item, self.limits)
+        table = self._table()
+        if not table.compressed:
+            return tar_member(archive, table, item, self.limits)
+        return next(data for _, data in packed_members(archive, self.url, self.limits, {int(table.offsets[item])}))
 
     def _table(self) -> TarTable:
         return cast(TarTable, self.image_index().table)

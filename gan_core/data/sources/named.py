@@ -120,7 +120,7 @@ def _reader(source: _Named) -> ArrayItems:
 
 
 class Mnist(_MnistLike):
-    """Handwritten digits."""
+    """MNIST: handwritten digits, 28×28 grey, 60,000 and 10,000."""
 
     source: Literal["mnist"] = "mnist"
     published = Published("mnist", "https://ossci-datasets.s3.amazonaws.com/mnist", dict(zip(MNIST_FILES, (
@@ -132,7 +132,7 @@ class Mnist(_MnistLike):
 
 
 class FashionMnist(_MnistLike):
-    """Clothing."""
+    """Fashion-MNIST: clothing, 28×28 grey, 60,000 and 10,000."""
 
     source: Literal["fashion_mnist"] = "fashion_mnist"
     published = Published(
@@ -145,7 +145,7 @@ class FashionMnist(_MnistLike):
 
 
 class Kmnist(_MnistLike):
-    """Cursive Japanese characters."""
+    """KMNIST: cursive Japanese characters, 28×28 grey, 60,000 and 10,000."""
 
     source: Literal["kmnist"] = "kmnist"
     published = Published("kmnist", "http://codh.rois.ac.jp/kmnist/dataset/kmnist", dict(zip(MNIST_FILES, (
@@ -157,7 +157,7 @@ class Kmnist(_MnistLike):
 
 
 class Cifar10(_CifarLike):
-    """Photographs of ten kinds of thing."""
+    """CIFAR-10: photographs of ten kinds of thing, 32×32 RGB, 50,000 and 10,000."""
 
     source: Literal["cifar10"] = "cifar10"
     published = Published("cifar10", "https://www.cs.toronto.edu/~kriz", {
@@ -170,7 +170,7 @@ class Cifar10(_CifarLike):
 
 
 class Cifar100(_CifarLike):
-    """Photographs of a hundred kinds of thing, or of twenty kinds of kinds."""
+    """CIFAR-100: photographs of a hundred kinds of thing, or of twenty groups of them, 32×32 RGB."""
 
     source: Literal["cifar100"] = "cifar100"
     labels: Literal["fine", "coarse"] = Field("fine", description="100 classes, or 20")

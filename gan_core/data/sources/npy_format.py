@@ -6,25 +6,29 @@ Format: NEP 1, numpy.lib.format.
 from __future__ import annotations
 
 from math import prod
+from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from gan_core.data.sources.array_values import Header, Numbers
+from gan_core.data.sources.array_on_disk import ArrayOnDisk, Rows, RowsInMemory
+from gan_core.data.sources.array_values import Header
 from gan_core.errors import DataError
 
 
-def read_header(stream: IO[bytes], size: int, memory: int, where: str) -> Header:
-    """The header of a .npy file of `size` bytes; the stream is left where the values begin.
+def read_header(stream: IO[bytes], size: int, memory: int, where: str) -> tuple[Header, bool]:
+    """The header of a .npy file of `size` bytes, and whether its first axis runs fastest (Fortran's order).
+
+    The stream is left where the values begin.
 
     DataError for what is no such file, is cut off, holds Python objects, or would fill more than `memory` bytes.
     """
     try:
         version = np.lib.format.read_magic(stream)
         reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, _, dtype = reader(stream)
-    except (ValueError, KeyError, OSError, EOFError, SyntaxError, RecursionError) as error:
-        raise DataError(f"{where}: is not a whole .npy file: {error}; save it again by np.save") from None
+        shape, by_columns, dtype = reader(stream)
+    except Exception as error:  # the header is Python's text, which can go wrong in as many ways as Python's can
+        raise DataError(f"{where}: is not a whole .npy file: {error}; copy it again, or save it by np.save") from None
     if dtype.hasobject:
         raise DataError(f"{where}: holds Python objects, which only unsafe pickles store; save one array of numbers: "
                         "np.save(file, np.stack(images), allow_pickle=False)")
@@ -36,12 +40,17 @@ def read_header(stream: IO[bytes], size: int, memory: int, where: str) -> Header
                         "an HDF5 file, which are read row by row")
     if (missing := needed - (size - stream.tell())) > 0:
         raise DataError(f"{where}: is truncated: {missing:,} of {needed:,} bytes are missing; copy it again")
-    return Header(shape, dtype)
+    return Header(shape, dtype), by_columns and len(shape) > 1
 
 
-def read_values(stream: IO[bytes], where: str) -> Numbers:
-    """The array of a .npy file whose header has been checked."""
-    try:
-        return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
-    except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"{where}: cannot be read: {error}; save it again by np.save") from None
+def open_values(stream: IO[bytes], header: Header, by_columns: bool, local: Path | None, where: str) -> Rows:
+    """The values that follow a header, read by rows where they lie in rows.
+
+    local: the file, where its values lie unpacked on this machine's disk.
+    """
+    if by_columns:  # a row is spread over the whole file
+        flat = np.frombuffer(stream.read(prod(header.shape) * header.dtype.itemsize), header.dtype)
+        return RowsInMemory(flat.reshape(header.shape, order="F"))
+    if local is not None:
+        return ArrayOnDisk.of(local, stream.tell(), header, where)
+    return ArrayOnDisk.unpacked(stream, header, where)

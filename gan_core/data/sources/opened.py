@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import lzma
 import posixpath
 import re
-import zipfile
-import zlib
 from functools import lru_cache
 
 from fsspec.utils import glob_translate
 
-from gan_core.data.files import FileFacts, Files, Limits
+from gan_core.data.files import ARCHIVE_ERRORS, FileFacts, Files, Limits
 from gan_core.errors import DataError
-
-ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
 
 WILDCARD = re.compile(r"[*?\[]")
 
@@ -25,7 +20,7 @@ def opened(url: str) -> Files:
     inside = f"zip://*::{url}" if url.lower().endswith(".zip") and "::" not in url and Files(url).is_file else url
     try:
         return Files(inside)
-    except ARCHIVE_ERRORS as error:
+    except (*ARCHIVE_ERRORS, UnicodeDecodeError) as error:
         raise DataError(f"{url}: cannot be opened as an archive: {error}; copy it again") from None
 
 
@@ -33,7 +28,11 @@ def bytes_of(files: Files, path: str, limits: Limits) -> bytes:
     """One file, whole.  DataError when it is missing, too large, or damaged inside its archive."""
     try:
         return files.read(path, limits.bytes)
-    except ARCHIVE_ERRORS as error:
+    except (*ARCHIVE_ERRORS, UnicodeDecodeError) as error:  # the last for a name that is no text
+        raise DataError(f"is damaged in its archive: {error}") from None
+    except OSError as error:
+        if error.errno is not None:  # the disk's or the network's, not the item's
+            raise
         raise DataError(f"is damaged in its archive: {error}") from None
     except RuntimeError as error:  # zipfile's word for a password
         if "encrypted" not in str(error):

@@ -23,7 +23,10 @@ from gan_core.errors import DataError
 
 
 class Paired(ItemSource):
-    """An example's `image` is A and its `image_b` is B, or the other way about by `direction: b_to_a`."""
+    """Pairs of images, side by side or in two folders or columns: `image` is A, `image_b` is B.
+
+    The other way about by `direction: b_to_a`.
+    """
 
     source: Literal["paired"] = "paired"
     layout: Literal["side_by_side", "two_folders", "columns"] = Field("side_by_side", description=(
@@ -54,7 +57,7 @@ class Paired(ItemSource):
         return _table(self).name_of(item) if self.layout == "columns" else item[0] or item[1]
 
     def fingerprint(self) -> str:
-        return _table(self).fingerprint() if self.layout == "columns" else opened(self.url).fingerprint()
+        return _table(self).fingerprint() if self.layout == "columns" else super().fingerprint()
 
     def _pictures(self, paths: list[str]) -> Index:
         images = [path for path in paths if is_image(path)]

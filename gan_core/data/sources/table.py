@@ -204,8 +204,9 @@ def _image_columns(source: _Table, file: TableFile) -> tuple[str, ...]:
 
 def _refuse_without(files: Sequence[TableFile], names: Sequence[str]) -> None:
     for file in files:
-        for name in names:
-            chosen(file.names, "each column", name, (), file.path)
+        if lacking := [name for name in names if file.names.count(name) != 1]:
+            raise DataError(f"{file.path}: has no column '{lacking[0]}', as {files[0].path} has; write all files with "
+                            "the same columns")
 
 
 def _checked(class_names: tuple[str, ...], labels: NDArray[np.int64], where: str) -> tuple[str, ...]:

@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from gan_core.data.files import Files
-from gan_core.data.sources.opened import ARCHIVE_ERRORS
+from gan_core.data.files import ARCHIVE_ERRORS, Files
 from gan_core.errors import DataError
 
 Format = Literal["parquet", "arrow"]
@@ -51,8 +50,7 @@ class TableFile:
             else:
                 with _reader(source, _options(self.schema, names)) as reader:
                     table = pa.Table.from_batches(_batches(reader), reader.schema)
-            table.validate(full=True)
-            return table
+            return self._whole(table, self.rows)
 
     def group(self, number: int, names: Sequence[str]) -> Any:
         """The named columns of one group of rows, as a pyarrow table.  DataError when it is damaged."""
@@ -62,8 +60,13 @@ class TableFile:
             else:
                 with _reader(source, _options(self.schema, names)) as reader:
                     table = pa.Table.from_batches([_batch(reader, number)])
-            table.validate(full=True)  # offsets of a hostile file would be read as they stand
-            return table
+            return self._whole(table, int(self.ends[number] - (self.ends[number - 1] if number else 0)))
+
+    def _whole(self, table: Any, rows: int) -> Any:
+        table.validate(full=True)  # offsets of a hostile file would be read as they stand
+        if table.num_rows != rows:
+            raise DataError(f"{self.path}: states {rows:,} rows where it has {table.num_rows:,}; copy it again")
+        return table
 
     def _row_group(self, file: Any, number: int, names: Sequence[str]) -> Any:
         size = file.metadata.row_group(number).total_byte_size
@@ -80,13 +83,13 @@ def open_table(format: Format, files: Files, path: str) -> TableFile:
             file = pq.ParquetFile(source)
             sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
             schema = file.schema_arrow
-            return TableFile(format, files, path, schema, schema.names, np.cumsum(sizes, dtype=np.int64))
+            return TableFile(format, files, path, schema, _names(schema), np.cumsum(sizes, dtype=np.int64))
         with _reader(source) as reader:
             schema = reader.schema
         source.seek(0)
         with _reader(source, _options(schema, [_narrowest(schema)])) as reader:
             sizes = [batch.num_rows for batch in _batches(reader)]
-        return TableFile(format, files, path, schema, schema.names, np.cumsum(sizes, dtype=np.int64))
+        return TableFile(format, files, path, schema, _names(schema), np.cumsum(sizes, dtype=np.int64))
 
 
 def _reader(source: Any, options: Any = None) -> Any:
@@ -111,6 +114,14 @@ def _batch(reader: Any, number: int) -> Any:
 
 def _options(schema: Any, names: Sequence[str]) -> Any:
     return pa.ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in names])
+
+
+def _names(schema: Any) -> list[str]:
+    """The names of the columns.  UnicodeDecodeError where one, or a struct's field's, is no text."""
+    for column in schema:
+        if pa.types.is_struct(column.type):
+            _names(column.type)
+    return [column.name for column in schema]
 
 
 def _narrowest(schema: Any) -> str:
@@ -138,10 +149,17 @@ def _in_words(files: Files, path: str, format: Format) -> Iterator[None]:
     except ARCHIVE_ERRORS as error:
         raise DataError(f"{path}: is damaged in its archive: {error}") from None
     except (pa.ArrowException, OSError, ValueError, KeyError, StopIteration) as error:
-        with files.open(path) as handle:
-            head = bytes(handle.read(16))
+        head = _head(files, path)
         known = next((what for magic, what in DISGUISES.items()
                       if head.startswith(magic) and not what.endswith(f"source: {format}")), None)
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise DataError(f"{path}: is {known}" if known else
                         f"{path}: is not a whole {format} file: {reason or 'it ends too soon'}") from None
+
+
+def _head(files: Files, path: str) -> bytes:
+    try:
+        with files.open(path) as handle:
+            return bytes(handle.read(16))
+    except (OSError, ValueError, *ARCHIVE_ERRORS):
+        return b""

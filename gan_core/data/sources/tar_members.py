@@ -18,12 +18,12 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_core.data.files import Limits
-from gan_core.data.sources.archive_paths import bytes_at, clean_path, in_order, is_hidden, refuse_link
+from gan_core.data.files import Limits, is_hidden
+from gan_core.data.sources.archive_paths import bytes_at, clean_path, in_order, refuse_link
 from gan_core.errors import DataError
 
 UNPACKERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
-BROKEN = (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError)
+BROKEN = (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, zlib.error, lzma.LZMAError)
 
 
 @dataclass(frozen=True)

@@ -27,20 +27,16 @@ LONGEST_BY_DEFAULT = 64
 class _Text(ItemSource):
     """What both kinds share: which files, and how their bytes become characters.
 
-    The vocabulary is the characters of the training text, sorted.  An example of another split with a character that
-    the training text lacks is bad: nothing could learn to write it.
+    The vocabulary is the characters of all splits, sorted: an alphabet is known beforehand and gives nothing away.
     """
 
     suffix: str = Field(".txt", description="of the files that are read in a folder or archive", examples=[".txt"])
     encoding: Encoding = Field("utf-8", description="of the files; a byte order mark is left out", examples=["latin-1"])
     normalise: NormalForm | None = Field(None, description="Unicode normal form; null takes the text as it is")
 
-    def fingerprint(self) -> str:
-        return opened(self.url).fingerprint()
-
 
 class TextLines(_Text):
-    """One example a line.  Blank lines are none; how many there are is among the facts.
+    """Lines of text files, one example a line.  Blank lines are none; how many there are is among the facts.
 
     Folders or files (train.txt) may name splits; otherwise lines are dealt by their text, so that a line that comes
     twice is not in two splits.
@@ -65,7 +61,7 @@ class TextLines(_Text):
             raise DataError(f"{self.url}: holds {count:,} lines, more than limits.items={most:,}; raise it")
         train = rows.get("train", np.empty((0, 5), np.int64))
         splits = deal_out(rows, self.deal, [texts.line(row) for row in train.tolist()])
-        symbols = set().union(*(texts.line(row) for row in splits["train"]))
+        symbols = set().union(*(texts.line(row) for rows in splits.values() for row in rows))
         blank = sum(content.count("\n") + bool(content and content[-1] != "\n") for content in texts.contents) - count
         return Index(splits, class_names, {"vocabulary": [PAD, *sorted(symbols)], "blank_lines": blank})
 
@@ -83,7 +79,7 @@ class TextLines(_Text):
 
 
 class TextFile(_Text):
-    """Windows of one long text, or of several.
+    """Windows of one long text, or of several texts.
 
     Folders or files (train.txt) may name splits; otherwise each text is cut in three by position, the last tenth for
     test and the tenth before it for validation, so that no two splits share a window.
@@ -103,7 +99,7 @@ class TextFile(_Text):
             for part, (start, stop) in _parts(split or "train", len(content), shares).items():
                 starts = np.arange(start, stop - self.length + 1, self.stride or self.length)
                 windows[part].append(np.stack([np.full_like(starts, file), starts], axis=1))
-                symbols.update(content[start:stop] if part == "train" else "")
+                symbols.update(content[start:stop])
         splits: dict[str, Any] = {split: np.concatenate(found) for split, found in windows.items() if found}
         self._check(splits, texts)
         return Index(splits, facts={"vocabulary": [PAD, *sorted(symbols)]})
@@ -218,10 +214,5 @@ def _code_points(text: str) -> NDArray[np.uint32]:
 
 
 def _tokens(text: str, codes: NDArray[np.uint32]) -> NDArray[np.int32]:
-    """The token of each character.  DataError for one that is not in the vocabulary."""
-    wanted = _code_points(text)
-    found = np.searchsorted(codes, wanted)
-    unknown = codes[np.minimum(found, len(codes) - 1)] != wanted
-    if unknown.any():
-        raise DataError(f"has {chr(wanted[unknown.argmax()])!r}, which no training text has")
-    return (found + 1).astype(np.int32)
+    """The token of each character."""
+    return (np.searchsorted(codes, _code_points(text)) + 1).astype(np.int32)

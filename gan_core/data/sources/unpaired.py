@@ -15,7 +15,9 @@ from gan_core.data.sources.opened import bytes_of, opened
 
 
 class Unpaired(ItemSource):
-    """Label 0 is the first domain, 1 the second.  In each split the first domain's images come before the second's.
+    """Images of two domains in two folders: label 0 is the first domain, 1 the second.
+
+    In each split the first domain's images come before the second's.
 
     Layouts: trainA/ trainB/ testA/ testB/, A/ B/, train/A/, A/train/, with any names for A and B.
     """
@@ -38,6 +40,3 @@ class Unpaired(ItemSource):
 
     def name_of(self, item: tuple[str, int]) -> str:
         return item[0]
-
-    def fingerprint(self) -> str:
-        return opened(self.url).fingerprint()

@@ -34,7 +34,10 @@ Item = tuple[str, int, int | None]  # the file or folder, the number of the clip
 
 
 class Video(ItemSource):
-    """A clip's class is the first folder below the split's.  All clips of one video are in one split."""
+    """Clips of films (GIF, WebP, APNG, MP4, WebM, AVI) or of folders of frames.
+
+    A clip's class is the first folder below the split's.  All clips of one video are in one split.
+    """
 
     source: Literal["video"] = "video"
     frames: Count = Field(16, description="of a clip")
@@ -67,9 +70,6 @@ class Video(ItemSource):
     def name_of(self, item: Item) -> str:
         video, start, _ = item
         return video or '.' if self.clips == "first" else f"{video}, frame {start}"
-
-    def fingerprint(self) -> str:
-        return opened(self.url).fingerprint()
 
     def _frames(self, video: str, wanted: Sequence[int]) -> NDArray[np.uint8]:
         if images := _videos(self)[video]:

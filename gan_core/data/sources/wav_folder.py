@@ -36,7 +36,10 @@ def _is_pattern(pattern: str) -> str:
 
 
 class WavFolder(ItemSource):
-    """One recording a file.  Its class is what `label_pattern` finds in its name, else the folder below the split's."""
+    """Recordings (WAV, FLAC, Ogg), one a file.
+
+    Its class is what `label_pattern` finds in its name, else the folder below the split's.
+    """
 
     source: Literal["wav_folder"] = "wav_folder"
     sample_rate: int | None = Field(None, ge=RATES.start, lt=RATES.stop, examples=[16_000], description=(
@@ -90,9 +93,6 @@ class WavFolder(ItemSource):
 
     def name_of(self, item: Item) -> str:
         return item[0]
-
-    def fingerprint(self) -> str:
-        return opened(self.url).fingerprint()
 
     def _form(self, paths: list[str]) -> dict[str, Any]:
         """The rate of the examples, and the channels that are kept: those of the first file that can be read."""

@@ -16,11 +16,12 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_core.data.files import Limits
-from gan_core.data.sources.archive_paths import bytes_at, clean_path, in_order, is_hidden, refuse_link
+from gan_core.data.files import Limits, is_hidden
+from gan_core.data.sources.archive_paths import bytes_at, clean_path, in_order, refuse_link
 from gan_core.errors import DataError
 
 ENCRYPTED = 0x1
+LARGEST = 2**63 - 1  # a damaged archive may say more
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, …, length of the name, length of the extra field
 KINDS = {stat.S_IFLNK: "symbolic link", stat.S_IFCHR: "device", stat.S_IFBLK: "device", stat.S_IFIFO: "pipe",
          stat.S_IFSOCK: "socket"}
@@ -61,7 +62,8 @@ def zip_table(archive: IO[bytes], url: str, limits: Limits) -> tuple[list[str], 
         raise DataError(f"{url}: cannot be read from anywhere in it: {error}; download it and name the copy") from None
     if len(members) > limits.items:
         raise DataError(f"{url}: holds {len(members):,} members, more than limits.items={limits.items:,}; raise it")
-    paths, rows = [], []
+    paths: list[str] = []
+    rows: list[tuple[int, ...]] = []
     for member in members:
         path = clean_path(member.orig_filename, url)
         mode = stat.S_IFMT(member.external_attr >> 16)
@@ -69,8 +71,9 @@ def zip_table(archive: IO[bytes], url: str, limits: Limits) -> tuple[list[str], 
             refuse_link(url, path, KINDS[mode])
         if not member.is_dir() and not is_hidden(path):
             paths.append(path)
-            rows.append((member.header_offset, member.compress_size, member.file_size, member.CRC,
-                         member.compress_type, member.flag_bits))
+            rows.append(tuple(min(number, LARGEST) for number in (
+                member.header_offset, member.compress_size, member.file_size, member.CRC, member.compress_type,
+                member.flag_bits)))
     order = in_order(paths)
     return [paths[number] for number in order], ZipTable(np.array(rows, np.int64).reshape(-1, 6)[order])
 
