@@ -9,10 +9,10 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from stat import S_ISREG
+from typing import IO, Any, NamedTuple
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -34,13 +34,12 @@ class Limits(Config):
     items: Count = Field(50_000_000, description="files in a folder or archive, or rows in a table")
 
 
-@dataclass(frozen=True)
-class FileFacts:
+class FileFacts(NamedTuple):
     """A file of a set.  path: relative to the root, '/' between parts.  stamp: changes when the file does."""
 
     path: str
     size: int
-    stamp: str
+    stamp: str | int
 
 
 class Files:
@@ -86,15 +85,44 @@ class Files:
         if self.is_file:
             return [self._facts(PurePosixPath(self._root).name, self._fs.info(self._root))]
         found = []
-        for full, info in self._fs.find(self._root, detail=True).items():
-            path = self._relative(full)
-            if is_hidden(path):
-                continue
-            self._refuse_outside(path, full)
-            found.append(self._facts(path, info))
+        for file in self._local_files() if self._is_local else self._remote_files():
+            found.append(file)
             if len(found) > limit:
                 raise DataError(f"{self.url}: holds more than {limit:,} files; name a part of it, or set limits.items")
-        return sorted(found, key=lambda file: file.path)
+        found.sort()
+        return found
+
+    def _remote_files(self) -> Iterator[FileFacts]:
+        for full, info in self._fs.find(self._root, detail=True).items():
+            path = full.removeprefix(self._root).lstrip("/")
+            if is_hidden(path):
+                continue
+            if unsafe(path):
+                raise DataError(f"{self.url}: holds '{path}', which points outside it; such a set is not read")
+            yield self._facts(path, info)
+
+    def _local_files(self) -> Iterator[FileFacts]:
+        """As `_remote_files`, without a record of each file that fills memory for millions of them."""
+        root = os.path.realpath(self._root)
+        for folder, folders, names in os.walk(self._root, followlinks=True, onerror=self._refuse_unreadable):
+            folders[:] = [name for name in folders if not is_hidden(name)]
+            inner = os.path.relpath(folder, self._root)
+            for name in folders:
+                self._refuse_outside(f"{folder}/{name}", root)
+            for name in names:
+                full = f"{folder}/{name}"
+                if is_hidden(name):
+                    continue
+                self._refuse_outside(full, root)
+                try:
+                    stat = os.stat(full)  # noqa: PTH116 - a Path for each of millions of files takes seconds
+                except OSError as error:
+                    raise DataError(f"{full}: cannot be read: {error.strerror}; remove it from the set") from None
+                if S_ISREG(stat.st_mode):
+                    yield FileFacts(name if inner == "." else f"{inner}/{name}", stat.st_size, stat.st_mtime_ns)
+
+    def _refuse_unreadable(self, error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
     @contextmanager
     def open(self, path: str = "") -> Iterator[IO[bytes]]:
@@ -142,15 +170,14 @@ class Files:
     def _named(self, path: str) -> str:
         return self.url if self.is_file or not path else f"{self.url.rstrip('/')}/{path}"
 
-    def _relative(self, full: str) -> str:
-        return full.removeprefix(self._root).lstrip("/")
-
-    def _refuse_outside(self, path: str, full: str) -> None:
-        if unsafe(path):
-            raise DataError(f"{self.url}: holds '{path}', which points outside it; such a set is not read")
-        if self._is_local and not _within(os.path.realpath(full), os.path.realpath(self._root)):
-            raise DataError(f"{self._named(path)}: is a link to {os.path.realpath(full)}, outside the set; "
-                            "copy the file into it, or remove the link")
+    def _refuse_outside(self, full: str, root: str) -> None:
+        """DataError for a link out of the root, and for one to a folder above it, which would never end."""
+        if not os.path.islink(full):  # noqa: PTH114 - as above
+            return
+        target = os.path.realpath(full)
+        if not _within(target, root) or _within(os.path.realpath(Path(full).parent), target):
+            raise DataError(f"{full}: is a link to {target}, outside the set; copy the file into it, or remove the "
+                            "link")
 
     def _facts(self, path: str, info: dict[str, Any]) -> FileFacts:
         stamp = next((str(info[name]) for name in STAMPS if info.get(name)), "")

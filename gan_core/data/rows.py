@@ -27,19 +27,26 @@ class Rows:
 
     def __init__(self, split: Split, device: torch.device, resident_bytes: int) -> None:
         columns = split.columns
-        resident = sum(part.nbytes for parts in columns.values() for part in parts) <= resident_bytes
         self._device = device
-        self._starts = np.zeros(1, np.int64) if resident else split.starts
-        self._columns = {name: _Column.resident(parts, device) if resident else _Column.mapped(parts)
-                         for name, parts in columns.items()}
-        self._resident = resident
+        self._resident = sum(part.nbytes for parts in columns.values() for part in parts) <= resident_bytes
+        self._starts = split.starts
+        if self._resident:
+            columns = {name: [np.concatenate(parts)] for name, parts in columns.items()}
+        self._columns = {name: _Column.of(parts, device if self._resident else None) for name, parts in columns.items()}
         self._labels = None if split.labels is None else torch.from_numpy(split.labels.copy()).to(device)
+        self._here: dict[str, NDArray[Any]] = {}
+        if self._resident and device.type == "cpu":
+            self._here = {name: parts[0] for name, parts in columns.items()}
+            self._here |= {} if self._labels is None else {LABEL: self._labels.numpy()}
+        self._example_bytes = sum(parts[0][0].nbytes for parts in columns.values())
 
     def take(self, chosen: NDArray[np.int64]) -> dict[str, Tensor]:
         """The examples at `chosen`, in that order: {column: [n, …] as stored, "label": [n] int64}, fresh memory."""
+        if self._here and len(chosen) * self._example_bytes <= ONE_THREAD_BYTES:
+            return {name: torch.from_numpy(array.take(chosen, axis=0)) for name, array in self._here.items()}
         on_device = torch.from_numpy(chosen).to(self._device)
         if self._resident:
-            taken = {name: _select(column.parts[0], on_device) for name, column in self._columns.items()}
+            taken = {name: torch.index_select(column.parts[0], 0, on_device) for name, column in self._columns.items()}
         else:
             route = _Route.to(chosen, self._starts)
             taken = {name: self._sent(route, column.parts) for name, column in self._columns.items()}
@@ -63,15 +70,13 @@ class _Column:
     dtype: torch.dtype
 
     @classmethod
-    def resident(cls, parts: Sequence[NDArray[Any]], device: torch.device) -> _Column:
-        whole = torch.from_numpy(np.concatenate([_rows(part) for part in parts])).to(device)
-        return cls([whole], *_kind(parts[0]))
-
-    @classmethod
-    def mapped(cls, parts: Sequence[NDArray[Any]]) -> _Column:
+    def of(cls, parts: Sequence[NDArray[Any]], device: torch.device | None) -> _Column:
+        """Copies on a device, or views of the parts themselves."""
         with warnings.catch_warnings():  # torch dislikes maps that cannot be written; nothing writes to these
             warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
-            return cls([torch.from_numpy(_rows(part)) for part in parts], *_kind(parts[0]))
+            rows = [torch.from_numpy(part.reshape(len(part), -1).view(np.uint8)) for part in parts]
+        dtype = torch.from_numpy(np.empty(0, parts[0].dtype)).dtype
+        return cls(rows if device is None else [part.to(device) for part in rows], parts[0].shape[1:], dtype)
 
     def shaped(self, rows: Tensor) -> Tensor:
         return rows.view(self.dtype).view(-1, *self.shape)
@@ -104,25 +109,15 @@ class _Route:
         wide = len(self.within), parts[0].shape[1]
         rows = torch.empty(wide, dtype=torch.uint8, pin_memory=pinned and self.back is None)
         for part, start, stop in self.runs:
-            _select(parts[part], self.within[start:stop], out=rows[start:stop])
+            _select(parts[part], self.within[start:stop], rows[start:stop])
         if self.back is None:
             return rows
-        return _select(rows, self.back, out=torch.empty(wide, dtype=torch.uint8, pin_memory=pinned))
+        return _select(rows, self.back, torch.empty(wide, dtype=torch.uint8, pin_memory=pinned))
 
 
-def _select(rows: Tensor, chosen: Tensor, out: Tensor | None = None) -> Tensor:
-    """rows[chosen]: [n, row] uint8.  `chosen` is within bounds."""
-    if rows.device.type != "cpu" or chosen.numel() * rows.shape[1] > ONE_THREAD_BYTES:
+def _select(rows: Tensor, chosen: Tensor, out: Tensor) -> Tensor:
+    """rows[chosen] as `out`, [n, row] uint8 in this machine's memory.  `chosen` is within bounds."""
+    if out.nbytes > ONE_THREAD_BYTES:
         return torch.index_select(rows, 0, chosen, out=out)
-    if out is None:
-        return torch.from_numpy(np.take(rows.numpy(), chosen.numpy(), axis=0))
     np.take(rows.numpy(), chosen.numpy(), axis=0, out=out.numpy(), mode="clip")  # 'raise' would copy once more
     return out
-
-
-def _rows(part: NDArray[Any]) -> NDArray[np.uint8]:
-    return part.reshape(len(part), -1).view(np.uint8)
-
-
-def _kind(part: NDArray[Any]) -> tuple[tuple[int, ...], torch.dtype]:
-    return part.shape[1:], torch.from_numpy(np.empty(0, part.dtype)).dtype

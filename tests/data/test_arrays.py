@@ -263,7 +263,7 @@ def test_an_encrypted_npz_is_refused(tmp_path: Path) -> None:
         Npz(url=url).splits()
 
 
-def test_an_npy_file_is_mapped_and_not_read_whole(tmp_path: Path) -> None:
+def test_an_npy_file_is_read_by_rows_and_never_whole(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.full((3000, 100, 100), 7, np.uint8))
     np.save(tmp_path / "y.npy", np.arange(3000) % 5)
     source = Npy(url=f"{tmp_path}/x.npy", labels_url=f"{tmp_path}/y.npy", memory=1000, deal=WHOLE)

@@ -20,7 +20,7 @@ def opened(url: str) -> Files:
     inside = f"zip://*::{url}" if url.lower().endswith(".zip") and "::" not in url and Files(url).is_file else url
     try:
         return Files(inside)
-    except (*ARCHIVE_ERRORS, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise DataError(f"{url}: cannot be opened as an archive: {error}; copy it again") from None
 
 
