@@ -1,4 +1,4 @@
-"""What delivering batches costs: images/s of ours and of another way, measured in turn, as JSON lines.
+"""What delivering batches and preparing sets cost: ours and another way, measured in turn, as JSON lines.
 
     python benchmarks/data.py [--only deliver_28_vs_memcpy] [--repeats 5]
 
@@ -15,7 +15,13 @@ deliver_vs_imagefolder   20,000 of the 28 × 28 images against torch's DataLoade
 deliver_vs_webdataset    the same images against WebDataset over tar files of .npy: 2 workers, each shuffling shards and
                          1,000 samples, batch 256
 
-Of the last two the images after the first batch are counted, so that starting workers is not in their figures either.
+prepare_2_vs_1_workers   30,000 JPEG files of 128 × 128 in a zip, brought to 64 × 64: two of Ray Data's workers against
+                         this process alone
+prepare_peak_rss         MiB that `gan dataset prepare --workers 2` holds at its peak, all its processes and Ray's, of
+                         200,000 images; `other` is the same of 20,000, once each
+
+Of imagefolder and webdataset the images after the first batch are counted, so that starting workers is not in their
+figures either.
 The pages of every file are in memory on both sides.
 """
 
@@ -42,6 +48,7 @@ import webdataset
 from demo import hardware
 from numpy.typing import NDArray
 from PIL import Image
+from preparing import peak_memory, two_workers_against_one
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -53,6 +60,7 @@ from gan_core.manifest import tool_versions
 from gan_core.store import Store
 
 BATCH, WORKERS = 256, 2
+PEAK = "prepare_peak_rss"
 SECONDS = 0.3  # that one measurement of a fast side takes at least
 FEWER = 20_000  # images of the comparisons with slow sides
 IN_TAR, SHUFFLED = 2_500, 1_000
@@ -68,13 +76,19 @@ def main() -> None:
         "deliver_64_vs_memcpy": lambda folder: against_memcpy(folder, noise(20_000, (3, 64, 64))),
         "deliver_vs_imagefolder": lambda folder: against_imagefolder(folder, images_28()[:FEWER]),
         "deliver_vs_webdataset": lambda folder: against_webdataset(folder, images_28()[:FEWER]),
+        "prepare_2_vs_1_workers": two_workers_against_one,
     }
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_argument("--only", nargs="+", choices=comparisons, default=[*comparisons], metavar="NAME")
+    names = [*comparisons, PEAK]
+    cli.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
     cli.add_argument("--repeats", type=int, default=5, help="measurements of each side; default %(default)s")
     a = cli.parse_args()
     for name in a.only:
         with tempfile.TemporaryDirectory() as folder:
+            if name == PEAK:
+                many, few = peak_memory(Path(folder))
+                report(name, many, few, "20,000 images", unit="MiB", better=few / many)
+                continue
             ours, other, other_is = comparisons[name](Path(folder))
             measured = [(ours(), other()) for _ in range(a.repeats)]
             report(name, *(statistics.median(side) for side in zip(*measured, strict=True)), other_is)
@@ -195,11 +209,14 @@ def write_tar(path: Path, images: NDArray[np.uint8], first: int) -> None:
                 tar.addfile(entry, io.BytesIO(data))
 
 
-def report(name: str, ours: float, other: float, other_is: str) -> None:
+def report(
+    name: str, ours: float, other: float, other_is: str, unit: str = "images/s", better: float | None = None
+) -> None:
     """One comparison with what it was measured on."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+    ratio = ours / other if better is None else better
     print(json.dumps({
-        "name": name, "ours": round(ours), "other": round(other), "unit": "images/s", "ratio": round(ours / other, 2),
+        "name": name, "ours": round(ours), "other": round(other), "unit": unit, "ratio": round(ratio, 2),
         "other_is": other_is, "commit": commit.stdout.strip(), "versions": tool_versions(), "hardware": hardware(),
     }), flush=True)
 

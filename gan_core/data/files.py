@@ -21,6 +21,7 @@ from pydantic import Field
 from gan_core.config import Config, Count
 from gan_core.errors import ConfigError, DataError
 
+MOST_ARE_SMALLER = 2**20
 ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
 WORKS = "a directory, a file, s3://bucket/prefix, https://host/set.zip, zip://*::s3://bucket/set.zip and memory://set"
 STAMPS = ("ETag", "etag", "md5", "checksum", "CRC", "mtime", "LastModified", "last_modified", "created")
@@ -146,7 +147,9 @@ class Files:
     def read(self, path: str, limit: int) -> bytes:
         """All of a file's bytes.  DataError when it is larger than `limit`."""
         with self.open(path) as handle:
-            data = bytes(handle.read(limit + 1))
+            data = bytes(handle.read(min(limit, MOST_ARE_SMALLER) + 1))  # Python makes room for all that is asked for
+            if len(data) > MOST_ARE_SMALLER:
+                data += handle.read(limit + 1 - len(data))
         if len(data) > limit:
             raise DataError(f"{self._named(path)}: is larger than {limit:,} bytes; raise limits.bytes if it should be")
         return data

@@ -101,7 +101,8 @@ class PartWriter:
             raise
         except Exception as error:
             raise StoreError(f"{part.split} items {part.start:,} to {part.stop:,}: reading broke off: "
-                             f"{type(error).__name__}: {error}; the same command goes on with what is missing") from error
+                             f"{type(error).__name__}: {error}; the same command goes on with what is missing"
+                             ) from error
 
     def _usable(self, item: Example | Bad) -> Example | str:
         """The item as it is to be stored, or why it cannot be."""

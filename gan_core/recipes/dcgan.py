@@ -27,6 +27,9 @@ class Dcgan:
     averaged = ("generator",)
 
     def __init__(self, options: DcganOptions, data: DataSpec) -> None:
+        if data.kind != "image":
+            raise ConfigError(f"model.recipe: dcgan makes images, and this data set holds {data.kind}; "
+                              "data of images works, such as data.source=digits")
         if options.conditional and not data.classes:
             raise ConfigError("model.conditional: true, but the data has no labels; model.conditional=false works")
         self.options = options

@@ -23,10 +23,14 @@ Batch = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What a recipe must know of the data.  shape: (C, H, W).  classes: 0 without labels."""
+    """What a recipe must know of the data.
+
+    shape: of one example, (C, H, W) for images.  classes: 0 without labels.  kind: image, audio, tokens or video.
+    """
 
     shape: tuple[int, int, int]
     classes: int
+    kind: str = "image"
 
 
 @dataclass(frozen=True)

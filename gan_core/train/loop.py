@@ -175,7 +175,7 @@ def _checkpoint(engine: Engine, curves: Curves, reporter: Reporter, writer: Writ
 def _prepared(
     experiment: Experiment, shards: Shards, place: RunPlace, workers: Workers, threads: int | None
 ) -> Engine:
-    recipe = build_recipe(experiment, DataSpec(shards.shape, shards.classes))
+    recipe = build_recipe(experiment, DataSpec(shards.shape, shards.classes, shards.kind))
     state = TrainState.fresh(recipe, experiment.seed, workers.device)
     switches = Switches(workers.device.type, threads or torch.get_num_threads())
     worlds: list[int] = []

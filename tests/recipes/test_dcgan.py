@@ -145,3 +145,9 @@ def test_a_config_names_its_recipe(experiment: Callable[..., Experiment]) -> Non
     made = build_recipe(experiment(), DataSpec(SHAPE, CLASSES))
     assert isinstance(made, Dcgan)
     assert made.options.width == 8
+
+
+@pytest.mark.parametrize("kind", ["audio", "tokens", "video"])
+def test_data_that_is_no_images_is_refused(kind: str) -> None:
+    with pytest.raises(ConfigError, match=f"dcgan makes images, and this data set holds {kind}"):
+        Dcgan(DcganOptions(), DataSpec((1, 1, 8000), 10, kind))
