@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -38,6 +39,9 @@ class Store:
 
     def __init__(self, url: str | Path = DEFAULT_STORE) -> None:
         self.url = _whole_url(str(url))
+        if holds_password(self.url):
+            raise ConfigError("--store: the URL holds a password, which would be kept with every result; leave it out "
+                              "and export the credentials, for S3 as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
         # a listing remembered from before another process wrote would be a wrong answer
         fresh = {"use_listings_cache": False, "skip_instance_cache": True} if "s3" in self.url.split("://")[0] else {}
         try:
@@ -190,6 +194,11 @@ def no_room(uri: str) -> Iterator[None]:
             raise
         raise StoreError(f"{uri}: could not be written: {error.strerror}; nothing that was finished is lost: "
                          "make room, and run the same command again") from error
+
+
+def holds_password(url: str) -> bool:
+    """Whether a URL says user:password@host, in any of its parts."""
+    return re.search(r"://[^/@:]*:[^/@]+@", url) is not None
 
 
 def split_url(url: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ All on standard error; standard output is for JSON.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gan_core.config import Experiment
+from gan_core.manifest import NOTES
 from gan_core.store import Store
 from pipelines.follow import Follower, Row
 from pipelines.models import judge
@@ -36,6 +38,7 @@ MADE = {
 
 
 LOG_WIDTH = 200
+SHARDS_EVERY_S = 5.0  # between lines of a log
 
 
 def console() -> Console:
@@ -100,6 +103,8 @@ def following(store: Store, experiment: Experiment, record: str) -> Iterator[Non
     def where() -> str:
         found = read_record(store, record)
         view.stage(found.running if found else "")
+        if found and found.running == "prepare" and (shards := len(store.names(f"{found.prefix}/{NOTES}"))):
+            view.shards(shards)
         return found.prefix if found and found.running == "train" else ""
 
     with view, Follower(store, where, view.row):
@@ -111,6 +116,7 @@ class _Lines:
 
     def __init__(self, out: Console, experiment: Experiment) -> None:
         self._out, self._images, self._stage = out, experiment.train.images, ""
+        self._told = time.monotonic()
 
     def __enter__(self) -> _Lines:
         self._out.print("starting Prefect and Ray")
@@ -123,6 +129,11 @@ class _Lines:
         if name and name != self._stage:
             self._stage = name
             self._out.print(name)
+
+    def shards(self, count: int) -> None:
+        if time.monotonic() - self._told > SHARDS_EVERY_S:
+            self._told = time.monotonic()
+            self._out.print(f"  {count:>11,} shards")
 
     def row(self, row: Row) -> None:
         self._out.print(f"  {row['position']:>11,.0f} / {self._images:,} images  {_losses(row)}")
@@ -151,6 +162,9 @@ class _Bars:
             self._stage = name
             self._progress.reset(self._bar, description=name, total=self._images if name == "train" else None,
                                  detail="placing the workers" if name == "train" else "")
+
+    def shards(self, count: int) -> None:
+        self._progress.update(self._bar, detail=f"{count:,} shards")
 
     def row(self, row: Row) -> None:
         self._progress.update(self._bar, completed=row["position"], detail=_losses(row))

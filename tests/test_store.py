@@ -251,3 +251,9 @@ def test_sweeping_takes_what_dead_processes_of_this_host_left_in_staging_and_not
         (mine.parent / name).mkdir()
     store.sweep()
     assert sorted(p.name for p in mine.parent.iterdir()) == sorted([mine.name, *others[1:]])
+
+
+def test_a_url_with_a_password_is_refused_and_not_repeated() -> None:
+    with pytest.raises(ConfigError, match="the URL holds a password") as refused:
+        Store("s3://key:hunter2@bucket/prefix")
+    assert "hunter2" not in str(refused.value)

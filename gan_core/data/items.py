@@ -14,12 +14,13 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gan_core.config import Config
 from gan_core.data.files import Files, Limits
 from gan_core.data.source import SPLITS, Bad, Example, Source
 from gan_core.errors import DataError
+from gan_core.store import holds_password
 
 SPLIT_NAMES = {
     "train": "train", "training": "train",
@@ -58,6 +59,11 @@ class ItemSource(Source):
     deal: Deal | None = Field(None, description="shares set aside from train; null deals only where the data names no "
                                                 "splits itself: a tenth for validation, a tenth for test")
     limits: Limits = Limits()
+
+    @field_validator("url")
+    @classmethod
+    def _holds_no_password(cls, url: str) -> str:
+        return without_password(url)
 
     @abstractmethod
     def index(self) -> Index:
@@ -114,6 +120,14 @@ def forget_indices() -> None:
     _indices.clear()
 
 
+def without_password(url: str) -> str:
+    """The URL.  ValueError, which does not repeat it, when it holds a password."""
+    if holds_password(url):
+        raise ValueError("the URL holds a password, which would be kept with every result; leave it out and export "
+                         "the credentials, for S3 as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    return url
+
+
 def split_named(name: str) -> str | None:
     """The split that a folder, file, group or cell names: 'val' and 'dev' are validation.  None for other names."""
     return SPLIT_NAMES.get(name.strip().lower())
@@ -148,7 +162,7 @@ def _chosen(items: Sequence[Any], numbers: NDArray[np.int64]) -> Sequence[Any]:
 
 def _numbers(names: Sequence[str]) -> NDArray[np.uint64]:
     digests = b"".join(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8] for name in names)
-    return np.frombuffer(digests, np.uint64)
+    return np.frombuffer(digests, "<u8")
 
 
 def labels_of(values: Sequence[str]) -> tuple[tuple[str, ...], dict[str, int]]:

@@ -24,7 +24,7 @@ from gan_core.data.layout import TYPES, Layout, layout_of, misfit, most_common, 
 from gan_core.data.source import SPLITS, Bad, Example, Source
 from gan_core.data.transforms import apply
 from gan_core.errors import DataError, GanError, StoreError
-from gan_core.manifest import MANIFEST, File, Parent, put_manifest
+from gan_core.manifest import MANIFEST, NOTES, File, Parent, put_manifest
 from gan_core.store import Store
 from gan_core.transforms import Transform
 
@@ -282,14 +282,11 @@ def _finish(
         "quarantined": len(bad),
     }
     put_manifest(store, prefix, kind="shards", key=key, files=tuple(files), parents=parents, facts=facts)
-    store.delete(f"{prefix}/{_NOTES}")
-
-
-_NOTES = ".parts"
+    store.delete(f"{prefix}/{NOTES}")
 
 
 def _note(prefix: str, name: str) -> str:
-    return f"{prefix}/{_NOTES}/{name}.json"
+    return f"{prefix}/{NOTES}/{name}.json"
 
 
 def _split_facts(parts: Sequence[Written]) -> dict[str, Any]:
