@@ -217,8 +217,8 @@ def _with_blocks(data: type[Config], model: type[Config]) -> type[Experiment]:
 
 def experiment_from(raw: Mapping[str, Any], where: str = "experiment") -> Experiment:
     """Validates plain values.  ConfigError names `where`, the field, the value, and a value that works."""
-    source = _plug_in_named(raw, "data", "source", SOURCES, where)
-    recipe = _plug_in_named(raw, "model", "recipe", RECIPES, where)
+    source = _plug_in_named(raw, "data: {source: digits}", SOURCES, where)
+    recipe = _plug_in_named(raw, "model: {recipe: dcgan}", RECIPES, where)
     return validate(experiment_class(source, recipe), raw, where)
 
 
@@ -285,9 +285,10 @@ def key_fields(config: Config) -> dict[str, Any]:
     return {name: value for name, value in dumped.items() if name not in config.NOT_IN_KEY}
 
 
-def _plug_in_named(raw: Mapping[str, Any], block: str, field: str, registry: Registry, where: str) -> str:
+def _plug_in_named(raw: Mapping[str, Any], example: str, registry: Registry, where: str) -> str:
+    """The plug-in that a block names in the field that the example, 'block: {field: name}', shows."""
+    block, field = example.partition(":")[0], registry.kind
     options = raw.get(block)
-    example = f"{block}: {{{field}: {next(iter(registry))}}}"
     if not isinstance(options, Mapping) or field not in options:
         raise ConfigError(f"{where}: {block}.{field}: missing; for example {example}")
     name = options[field]

@@ -241,7 +241,7 @@ def test_a_resolved_experiment_reads_back_equal(experiment: Callable[..., Experi
 
 def test_workers_and_cadence_are_in_no_key_and_all_else_is() -> None:
     usual = key_fields(TrainConfig())
-    assert sorted(usual) == ["batch", "ema_half_life", "images"]
+    assert sorted(usual) == ["batch", "ema_half_life", "images", "sampling", "shuffle_shards"]
     moved = TrainConfig(workers=4, report_every=64, checkpoint_every=128, keep_checkpoints=9)
     assert key_fields(moved) == usual
     for longer in (TrainConfig(images=256), TrainConfig(batch=64), TrainConfig(ema_half_life=1)):

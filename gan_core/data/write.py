@@ -18,10 +18,10 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
-from gan_core.config import Config
+from gan_core.config import Config, Experiment
 from gan_core.data.items import forget_indices
 from gan_core.data.layout import TYPES, Layout, layout_of, misfit, most_common, record_batch
-from gan_core.data.source import SPLITS, Bad, Example, Source
+from gan_core.data.source import SPLITS, Bad, Example, Source, source_of
 from gan_core.data.transforms import apply
 from gan_core.errors import DataError, GanError, StoreError
 from gan_core.manifest import MANIFEST, NOTES, File, Parent, put_manifest
@@ -164,6 +164,29 @@ def write_shards(
         found.add(written)
     found.refuse_if_too_many()
     _finish(writer, found.parts(), facts, key, parents)
+
+
+def write_experiment(
+    experiment: Experiment,
+    store: Store,
+    prefix: str,
+    *,
+    key: str,
+    place: PlaceWork = one_after_another,
+    progress: Progress | None = None,
+) -> None:
+    """The same with all that an experiment says of its data."""
+    write_shards(
+        source_of(experiment),
+        store,
+        prefix,
+        shard_examples=experiment.prepare.shard_examples,
+        key=key,
+        transforms=experiment.prepare.transforms,
+        max_bad_fraction=experiment.prepare.max_bad_fraction,
+        place=place,
+        progress=progress,
+    )
 
 
 class _Found:

@@ -21,7 +21,7 @@ import torch.distributed as dist
 from gan_core.config import Experiment, key_fields, load_experiment
 from gan_core.data.shards import open_shards
 from gan_core.data.source import source_of
-from gan_core.data.write import write_shards
+from gan_core.data.write import write_experiment
 from gan_core.errors import ConfigError, GanError
 from gan_core.manifest import Parent, canonical_digest, missing_files, read_manifest
 from gan_core.store import DEFAULT_STORE, Store
@@ -110,21 +110,12 @@ def _join() -> Workers:
 
 def _prepared(experiment: Experiment, store: Store, workers: Workers) -> tuple[str, str]:
     """The prefix of the shards, made here if they are not there, and the key of the run on them."""
-    source = source_of(experiment)
     made_by = {"data": key_fields(experiment.data), "prepare": key_fields(experiment.prepare),
-               "fingerprint": source.fingerprint()}
+               "fingerprint": source_of(experiment).fingerprint()}
     key = canonical_digest(made_by)
     prefix = f"shards/{key[:PREFIX_CHARS]}"
     if workers.lead and read_manifest(store, prefix) is None:
-        write_shards(
-            source,
-            store,
-            prefix,
-            shard_examples=experiment.prepare.shard_examples,
-            key=key,
-            transforms=experiment.prepare.transforms,
-            max_bad_fraction=experiment.prepare.max_bad_fraction,
-        )
+        write_experiment(experiment, store, prefix, key=key)
     workers.told_by_lead(0)  # the others wait until the shards are there
     settings = {"seed": experiment.seed, "model": key_fields(experiment.model), "train": key_fields(experiment.train)}
     return prefix, canonical_digest({"shards": key, **settings})

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from gan_core.config import Experiment
-from gan_core.data.source import source_of
-from gan_core.data.write import PlaceWork, Progress, one_after_another, write_shards
+from gan_core.data.write import PlaceWork, Progress, one_after_another, write_experiment
 from gan_core.store import Store
 
 
@@ -21,14 +20,4 @@ def prepare(
 
     place: where parts are written.  DataError names the items that do not fit.
     """
-    write_shards(
-        source_of(experiment),
-        store,
-        prefix,
-        shard_examples=experiment.prepare.shard_examples,
-        key=key,
-        transforms=experiment.prepare.transforms,
-        max_bad_fraction=experiment.prepare.max_bad_fraction,
-        place=place,
-        progress=progress,
-    )
+    write_experiment(experiment, store, prefix, key=key, place=place, progress=progress)

@@ -129,7 +129,7 @@ class Report:
         parts = [", ".join(counts) or "no examples"]
         parts += [next(iter(shapes)) if len(shapes) == 1 else f"{len(shapes):,} different shapes"] if shapes else []
         parts += [plural(len(classes), "class", "classes")] if classes else []
-        if not self.whole:
+        if not self.whole and read:
             parts.append(f"{read:,} of {items:,} were read" if read < items else "only the beginning was read")
         return "; ".join(parts)
 
