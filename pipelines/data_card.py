@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from gan_core.data.checks.report import Report, SplitFacts
+from pipelines.pages import page
 from pipelines.report import picture_uri
 
-TEMPLATE = Path(__file__).with_name("data_card.html")
 CLASSES_SHOWN = 60
 SHAPES_SHOWN = 12
 QUARANTINED_SHOWN = 100
@@ -43,16 +42,9 @@ def write_card(path: Path, name: str, options: Mapping[str, Any], report: Report
 
     options: the source's, as in the experiment.  contact_png: the contact sheet; b'' for none.
     """
-    pages = Environment(
-        loader=FileSystemLoader(TEMPLATE.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     classes = sorted({label for facts in report.splits.values() for label in facts.histogram})
-    page = pages.get_template(TEMPLATE.name).render(
+    text = page(
+        "data_card.html",
         name=name,
         report=report,
         mark=MARKS[report.verdict],
@@ -68,7 +60,7 @@ def write_card(path: Path, name: str, options: Mapping[str, Any], report: Report
         more_quarantined=sum(facts.bad for facts in report.splits.values()) - QUARANTINED_SHOWN,
         options=yaml.safe_dump({"data": dict(options)}, sort_keys=False, allow_unicode=True),
     )
-    path.write_text(page, encoding="utf-8", errors="backslashreplace")
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def row(facts: SplitFacts) -> Mapping[str, str]:

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
+
+from pipelines.pages import page
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TEMPLATE = Path(__file__).with_name("report.html")
 
 MEANINGS = {
     "fd": "Fréchet distance; lower is better",
@@ -116,16 +116,9 @@ class Chart:
 
 def write_report(path: Path, report: Report) -> None:
     """Writes the report as one HTML file below 3 MB; its directory must exist."""
-    pages = Environment(
-        loader=FileSystemLoader(TEMPLATE.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     rows = table(report.metrics, report.gate)
-    page = pages.get_template(TEMPLATE.name).render(
+    text = page(
+        "report.html",
         report=report,
         rows=rows,
         refused=[row for row in rows if row.passed is False],
@@ -138,7 +131,7 @@ def write_report(path: Path, report: Report) -> None:
         config=yaml.safe_dump(dict(report.experiment), sort_keys=False, allow_unicode=True),
         name=report.experiment.get("name", "NAME"),
     )
-    path.write_text(page, encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
 
 
 def table(metrics: Mapping[str, Value], gate: Mapping[str, Mapping[str, float | None]]) -> list[Row]:
