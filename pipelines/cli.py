@@ -17,8 +17,7 @@ from gan_core.errors import GanError
 from gan_core.store import DEFAULT_STORE
 from pipelines.cli_dataset import PluginOption, dataset
 from pipelines.cli_models import models, sample
-
-INTERRUPTED = 130  # as shells report a command that Ctrl-C ended
+from pipelines.interrupt import end_interrupted
 
 app = typer.Typer(
     name="gan",
@@ -73,8 +72,7 @@ def run(
     try:
         outcome = run_experiment(experiment, store, set_ or [], profile, remake or [])
     except KeyboardInterrupt:
-        print("gan: interrupted; the same command goes on from the newest checkpoint", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
+        end_interrupted("the same command goes on from the newest checkpoint")
     if as_json:
         _print_json(outcome.as_json(), indent=None)
     if outcome.error is not None:

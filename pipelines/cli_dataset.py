@@ -16,6 +16,7 @@ import typer
 
 from gan_core import plugin_files
 from gan_core.store import DEFAULT_STORE, Store
+from pipelines.interrupt import end_interrupted
 
 HELP = """Data sets: what can be read, what is wrong with one, and what is prepared.
 
@@ -164,8 +165,7 @@ def prepare(
             prepared = prepare_dataset(opened, workers)
             record_prepared(opened, prepared.status, prepared.seconds)
     except KeyboardInterrupt:
-        typer.echo("gan: interrupted; the same command goes on with the shards that are missing", err=True)
-        raise typer.Exit(130) from None  # as shells report a command that Ctrl-C ended
+        end_interrupted("the same command goes on with the shards that are missing")
     if as_json:
         _print_json(prepared.as_json())
     else:

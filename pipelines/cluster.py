@@ -7,6 +7,8 @@ import os
 import secrets
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from gan_core.errors import WorkersFailed
@@ -64,6 +66,23 @@ def _refuse_silent(address: str) -> None:
     except OSError as error:
         raise WorkersFailed(f"no Ray cluster answers at {address}: {error.strerror or error}; start it, correct the "
                             "profile's ray.address, or leave it out to run on this machine") from None
+
+
+@contextmanager
+def ray_for_a_while() -> Iterator[None]:
+    """Ray that is used within the block ends with it.
+
+    Not after Ctrl-C: threads that wait for Ray are still there then, and Ray ends a process with status 1 in which one
+    touches it after its shutdown.  The end of this process ends it all.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        stop_ray()
+        raise
+    stop_ray()
 
 
 def stop_ray() -> None:

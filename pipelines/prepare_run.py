@@ -15,7 +15,7 @@ from gan_core.data.write import Progress
 from gan_core.errors import ConfigError
 from gan_core.manifest import Manifest, read_manifest
 from gan_core.store import Store
-from pipelines.cluster import stop_ray
+from pipelines.cluster import ray_for_a_while
 from pipelines.on_ray_data import on_ray_data
 from pipelines.plan import Action
 from pipelines.run import Opened
@@ -63,11 +63,8 @@ def prepare_dataset(opened: Opened, workers: int | None = None) -> Prepared:
     step = opened.planner.step("prepare", {})
     if step.action is not Action.REUSE:
         place = on_ray_data(opened.experiment, opened.profile, workers)
-        try:
-            with _shown() as progress:
-                prepare(store, opened.experiment, key=step.key, prefix=step.prefix, place=place, progress=progress)
-        finally:
-            stop_ray()
+        with ray_for_a_while(), _shown() as progress:
+            prepare(store, opened.experiment, key=step.key, prefix=step.prefix, place=place, progress=progress)
     manifest = read_manifest(store, step.prefix)
     assert manifest is not None, "the stage ended well, so its manifest is there"
     status = "REUSED" if step.action is Action.REUSE else "RUN"

@@ -11,7 +11,7 @@ from typing import Any
 from gan_core.config import Experiment, experiment_from, read_yaml, with_overrides
 from gan_core.errors import ConfigError, GanError, GateRefused
 from gan_core.store import Store
-from pipelines.cluster import start_ray, stop_ray
+from pipelines.cluster import ray_for_a_while, start_ray
 from pipelines.keys import STAGES
 from pipelines.plan import Action, Planner, Step
 from pipelines.profile import Profile, load_profile
@@ -133,9 +133,7 @@ def _run_flow(opened: Opened, steps: list[Step]) -> Outcome:
 @contextmanager
 def _ray_beside(opened: Opened, wanted: bool) -> Iterator[None]:
     """Ray starts while Prefect does and the data is prepared; what needs it waits for it."""
-    if wanted:
-        start_ray(opened.profile, opened.experiment.train.workers)
-    try:
+    with ray_for_a_while():
+        if wanted:
+            start_ray(opened.profile, opened.experiment.train.workers)
         yield
-    finally:
-        stop_ray()

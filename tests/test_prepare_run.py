@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import time
 import zipfile
@@ -71,6 +73,17 @@ def test_a_killed_preparation_goes_on_with_what_is_missing(archive: Path, alone:
     assert not (shard.parent / "MANIFEST.json").exists()
     assert prepared(archive, tmp_path)["digest"] == alone["digest"]
     assert shard.stat().st_mtime_ns == before, "a shard that was done was written again"
+
+
+def test_ctrl_c_ends_it_with_130_and_one_line(archive: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(command(archive, tmp_path), stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while process.poll() is None and not list(tmp_path.glob("shards/*/.parts/*.json")):
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == "gan: interrupted; the same command goes on with the shards that are missing"
+    assert "Traceback" not in said
 
 
 def test_what_workers_find_unusable_stops_it_in_one_line(tmp_path: Path) -> None:

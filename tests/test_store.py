@@ -204,7 +204,7 @@ def test_a_bucket_that_is_not_there_is_a_mistake_in_the_command(bucket: str) -> 
         Store("s3://no-such/x").check_writable()
     import boto3
 
-    assert [b["Name"] for b in boto3.client("s3").list_buckets()["Buckets"]] == ["tests"]
+    assert "no-such" not in [b["Name"] for b in boto3.client("s3").list_buckets()["Buckets"]]
 
 
 def test_an_unknown_kind_of_store_is_answered_with_two_that_work() -> None:
