@@ -15,7 +15,7 @@ deliver_vs_imagefolder   20,000 of the 28 × 28 images against torch's DataLoade
 deliver_vs_webdataset    the same images against WebDataset over tar files of .npy: 2 workers, each shuffling shards and
                          1,000 samples, batch 256
 
-prepare_2_vs_1_workers   30,000 JPEG files of 128 × 128 in a zip, brought to 64 × 64: two of Ray Data's workers against
+prepare_2_vs_1_workers   60,000 JPEG files of 128 × 128 in a zip, brought to 64 × 64: two of Ray Data's workers against
                          this process alone
 prepare_peak_rss         MiB that `gan dataset prepare --workers 2` holds at its peak, all its processes and Ray's, of
                          200,000 images; `other` is the same of 20,000, once each

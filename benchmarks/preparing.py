@@ -23,7 +23,7 @@ from pipelines.on_ray_data import on_ray_data
 from pipelines.profile import Profile
 from pipelines.stages.prepare import prepare
 
-IMAGES, SIDE, DRAWN = 30_000, 128, 200
+IMAGES, SIDE, DRAWN = 60_000, 128, 200
 FEW, MANY, SMALL = 20_000, 200_000, 28
 EVERY_S = 0.05
 
@@ -38,7 +38,7 @@ def two_workers_against_one(folder: Path) -> tuple[Callable[[], float], Callable
     experiment = experiment_from({
         "name": "photos",
         "data": {"source": "image_zip", "url": str(archive)},
-        "prepare": {"transforms": [{"resize": 64}], "shard_examples": 1024},
+        "prepare": {"transforms": [{"resize": 64}]},
         "model": {"recipe": "dcgan"},
     })
     connect(Profile(), 2)
