@@ -19,6 +19,8 @@ from pipelines.cli_dataset import PluginOption, dataset
 from pipelines.cli_models import models, sample
 from pipelines.interrupt import end_interrupted
 
+NETWORK_CLIENTS = ("aiobotocore", "aiohttp", "botocore", "urllib3")
+
 app = typer.Typer(
     name="gan",
     no_args_is_help=True,
@@ -155,6 +157,18 @@ def main(arguments: list[str] | None = None) -> None:
         for line in str(error).splitlines():
             print(f"gan: {line}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except Exception as error:
+        if not _of_the_network(error):
+            raise
+        print(f"gan: a store or a data set on the network does not answer: {error}; look at its address and at the "
+              "network; what was done is kept, and the same command goes on", file=sys.stderr)
+        sys.exit(1)
+
+
+def _of_the_network(error: Exception) -> bool:
+    """Whether a remote file system's client raised it: they have no common class, and are not imported for this."""
+    client = type(error).__module__.partition(".")[0]
+    return isinstance(error, ConnectionError | TimeoutError) or client in NETWORK_CLIENTS
 
 
 def _print_json(value: Any, indent: int | None = 1) -> None:

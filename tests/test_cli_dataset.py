@@ -24,6 +24,7 @@ from pipelines.dataset_address import _name
 from pipelines.datasets import at_prefix, find_prepared, used_by
 from pipelines.show_datasets import human
 from tests.artefacts import flip_a_byte, publish_one
+from tests.pipeline import GAN, free_port
 from tests.plug_ins import forgotten
 
 SQUARES = '''
@@ -556,3 +557,18 @@ def test_every_command_has_help_with_an_example(gan: Gan, command: str) -> None:
     said = gan("dataset", command, "--help")
     assert said.code == 0
     assert f"Example: gan dataset {command}" in said.out
+
+
+@pytest.mark.parametrize("words", [
+    ("dataset", "prepare", "--source", "npz", "--url", "s3://gone/x.npz"),
+    ("plan", "squares.yaml", "--plugin", "squares.py", "--store", "s3://gone/store"),
+])
+def test_s3_that_does_not_answer_is_one_line_with_advice(words: tuple[str, ...]) -> None:
+    nowhere = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}", "AWS_ACCESS_KEY_ID": "a",
+               "AWS_SECRET_ACCESS_KEY": "hunter2", "AWS_DEFAULT_REGION": "us-east-1"}
+    done = subprocess.run([*GAN, *words], env={**os.environ, **nowhere}, capture_output=True, text=True, timeout=120)
+    assert done.returncode in (1, 2)
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("gan: "))
+    assert nowhere["AWS_ENDPOINT_URL"] in line
+    assert "Traceback" not in done.stderr
+    assert "hunter2" not in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import IO, Any, Literal, cast
@@ -27,8 +28,9 @@ class _ImageArchive(ImageItems):
         with Files(self.url).open() as archive:
             return self.example(int(item), self._bytes(archive, int(item)))
 
+    @abstractmethod
     def _bytes(self, archive: IO[bytes], item: int) -> bytes:
-        raise NotImplementedError
+        """An item's file.  DataError, with the reason alone, when it cannot be read."""
 
 
 class ImageZip(_ImageArchive):
