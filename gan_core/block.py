@@ -16,3 +16,7 @@ class Config(BaseModel):
 
     # Settings that move work about without changing what it makes: they are in no stage key.
     NOT_IN_KEY: ClassVar[frozenset[str]] = frozenset()
+
+    def not_in_key(self) -> frozenset[str]:
+        """The settings of this block that are in no stage key."""
+        return self.NOT_IN_KEY

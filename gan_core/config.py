@@ -51,6 +51,72 @@ class DcganOptions(Config):
     discriminator_optimizer: Adam = Adam()
 
 
+class Elastic(Config):
+    """A number of workers that may change while a run goes on."""
+
+    min: Count = Field(1, description="workers without which the run waits")
+    max: Count = Field(examples=[4], description="workers it uses when the cluster has room")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"min={self.min} is more than max={self.max}; exchange them")
+        return self
+
+
+class Divergence(Config):
+    """What follows when a loss, gradient or weight is no longer finite.
+
+    `roll_back` goes on from the newest good checkpoint with learning rates multiplied by `factor`, at most `times`
+    times; what was rolled back is in the run's manifest.
+    """
+
+    policy: Literal["stop", "roll_back"] = "stop"
+    factor: float = Field(0.5, gt=0, lt=1, description="what learning rates are multiplied by")
+    times: Count = Field(3, description="roll-backs after which the run stops")
+
+
+class StopRule(Config):
+    """One reason to end a run early; it is then finished at that position, evaluated and published as usual.
+
+    collapse     the samples of fixed noise have become alike
+    no_progress  `metric` has not improved for `patience` images
+    target       `metric` has reached `value`
+    """
+
+    rule: Literal["collapse", "no_progress", "target"]
+    metric: str | None = Field(None, description="a name in the curves", examples=["diversity/pairwise"])
+    goal: Literal["min", "max"] = Field("min", description="which way `metric` is better")
+    value: FiniteFloat | None = Field(None, description="for target: where `metric` should get", examples=[0.9])
+    patience: Count | None = Field(None, description="for no_progress: images without improvement", examples=[51_200])
+
+    @model_validator(mode="after")
+    def _has_what_it_reads(self) -> Self:
+        wanted = {"collapse": (), "no_progress": ("metric", "patience"), "target": ("metric", "value")}[self.rule]
+        for name in ("metric", "value", "patience"):
+            given = getattr(self, name) is not None
+            example = json.dumps(type(self).model_fields[name].examples[0])  # type: ignore[index]
+            if name in wanted and not given:
+                raise ValueError(f"rule={self.rule} needs {name}; for example {name}: {example}")
+            if given and name not in wanted:
+                raise ValueError(f"rule={self.rule} does not read {name}={getattr(self, name)}; leave it out")
+        return self
+
+
+class BestBy(Config):
+    """Which checkpoint is the best one, by a scalar of the curves."""
+
+    metric: str = Field(examples=["diversity/pairwise"])
+    goal: Literal["min", "max"] = "min"
+
+
+class Augment(Config):
+    """What is done to real images as they are drawn, as a function of (seed, position)."""
+
+    flip: float = Field(0.0, ge=0, le=1, description="probability of a left-right mirror image")
+    shift: int = Field(0, ge=0, description="most pixels an image is moved, along each side; edges are reflected")
+
+
 class PrepareConfig(Config):
     """How a data set is written as shards."""
 
@@ -69,11 +135,18 @@ def _text_keys(value: Any) -> Any:
 class TrainConfig(Config):
     """How long, how wide, and how often to look.  All cadences count images seen."""
 
-    NOT_IN_KEY = frozenset({"workers", "report_every", "checkpoint_every", "keep_checkpoints"})
+    NOT_IN_KEY = frozenset(
+        {"workers", "report_every", "sample_every", "checkpoint_every", "keep_checkpoints", "keep_every"}
+    )
 
     images: Count = Field(102_400, description="real images seen when training ends")
     batch: Count = Field(128, description="images of one step over all workers")
-    workers: Count = Field(1, description="processes that share each batch")
+    workers: Count | Elastic = Field(1, description="processes that share each batch; {min: 1, max: 4} is elastic")
+    accumulate: Count = Field(1, description="parts in which each worker takes its share of a batch, to save memory")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="of the networks' arithmetic; weights stay float32.  auto: what the device is made for")
+    channels_last: Literal["auto"] | bool = Field("auto", description="memory order of images and maps")
+    compile: bool = Field(False, description="torch.compile for what is differentiated once")
     sampling: Literal["natural", "balanced", "sqrt"] | Annotated[
         dict[str, FiniteFloat | str], BeforeValidator(_text_keys)
     ] = Field(
@@ -84,20 +157,46 @@ class TrainConfig(Config):
     )
     shuffle_shards: Count | None = Field(
         None, description="shards shuffled together, for sets larger than the local cache; all of them when null")
+    augment: Augment = Augment()
     ema_half_life: float = Field(2_000, ge=0, description="images after which a weight's share has halved")
     report_every: Count = Field(1_280, description="images between rows of the training curves")
+    sample_every: Count = Field(10_240, description="images between sample grids and what is measured on them")
     checkpoint_every: Count = Field(10_240, description="images between checkpoints")
     keep_checkpoints: int = Field(2, ge=2, description="newest checkpoints kept; one may be lost in a crash")
+    keep_every: Count | None = Field(None, description="images between checkpoints that are kept for good")
+    best_by: BestBy | None = Field(None, description="keeps the best checkpoint too, and publishes its weights")
+    on_divergence: Divergence = Divergence()
+    stop_when: tuple[StopRule, ...] = Field((), description="reasons to end early")
+
+    @property
+    def most_workers(self) -> int:
+        return self.workers.max if isinstance(self.workers, Elastic) else self.workers
+
+    def not_in_key(self) -> frozenset[str]:
+        """Cadences are settings like others where they decide at which position something is seen."""
+        decide: set[str] = set()
+        if self.stop_when or self.best_by is not None:
+            decide |= {"report_every", "sample_every"}
+        if self.best_by is not None or self.on_divergence.policy == "roll_back":
+            decide |= {"checkpoint_every"}
+        return self.NOT_IN_KEY - decide
 
     @model_validator(mode="after")
     def _batch_divides(self) -> Self:
-        if self.batch % self.workers:
+        if isinstance(self.workers, Elastic):
+            if self.workers.max > self.batch:
+                raise ValueError(f"train.workers.max={self.workers.max} is more than train.batch={self.batch} images; "
+                                 f"train.workers.max={self.batch} works")
+        elif self.batch % self.workers:
             fits = [w for w in range(1, self.batch + 1) if self.batch % w == 0]
-            near = min(fits, key=lambda w: (abs(w - self.workers), w))
+            near = min(fits, key=lambda w: (abs(w - int(str(self.workers))), w))
             raise ValueError(
                 f"train.workers={self.workers} cannot share train.batch={self.batch} evenly; "
                 f"train.workers={near} can, or train.batch={-(-self.batch // self.workers) * self.workers}"
             )
+        if self.batch // self.most_workers < self.accumulate:
+            raise ValueError(f"train.accumulate={self.accumulate} is more parts than a worker has images: train.batch="
+                             f"{self.batch} over {self.most_workers} workers; train.accumulate=1 works")
         if self.shuffle_shards is not None and self.sampling != "natural":
             raise ValueError(f"train.shuffle_shards={self.shuffle_shards} keeps few shards at hand, and train.sampling="
                              f"{self.sampling} draws from all of them; train.sampling=natural works, or "
@@ -282,7 +381,8 @@ def with_overrides(raw: Mapping[str, Any], overrides: Iterable[str]) -> dict[str
 def key_fields(config: Config) -> dict[str, Any]:
     """The settings of a block that belong in a stage key, as plain JSON values."""
     dumped = config.model_dump(mode="json", serialize_as_any=True)
-    return {name: value for name, value in dumped.items() if name not in config.NOT_IN_KEY}
+    left_out = config.not_in_key()
+    return {name: value for name, value in dumped.items() if name not in left_out}
 
 
 def _plug_in_named(raw: Mapping[str, Any], example: str, registry: Registry, where: str) -> str:

@@ -27,7 +27,7 @@ from gan_core.manifest import Parent
 from gan_core.store import Store
 from gan_core.train.checkpoint import RunPlace
 from gan_core.train.loop import fit
-from gan_core.train.report import Command
+from gan_core.train.report import Command, Trouble
 from pipelines.cluster import connect
 from pipelines.profile import Profile
 
@@ -41,9 +41,9 @@ def train_on_ray(
 
     Raises what a worker raised when a person can put it right, and WorkersFailed when workers kept dying.
     """
-    connect(profile, experiment.train.workers)
-    gpus = _gpus_per_worker(experiment.train.workers)
-    _refuse_what_cannot_fit(experiment.train.workers, profile.cpus_per_worker, gpus)
+    connect(profile, experiment.train.most_workers)
+    gpus = _gpus_per_worker(experiment.train.most_workers)
+    _refuse_what_cannot_fit(experiment.train.most_workers, profile.cpus_per_worker, gpus)
     fit_id = uuid.uuid4().hex
     with tempfile.TemporaryDirectory(prefix="gan-pipelines-ray-", ignore_cleanup_errors=True) as bookkeeping:
         trainer = _trainer(experiment, profile, place, shards, parents, gpus, fit_id, bookkeeping)
@@ -80,7 +80,7 @@ def _trainer(
         },
         torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=experiment.train.workers,
+            num_workers=experiment.train.most_workers,
             use_gpu=bool(gpus),
             resources_per_worker={"CPU": profile.cpus_per_worker, "GPU": gpus},
         ),
@@ -115,6 +115,12 @@ class RayReporter:
 
     def scalars(self, position: int, values: Mapping[str, float]) -> None:
         """The curves are in the store; whoever watches reads them there."""
+
+    def trouble(self, position: int, trouble: Trouble) -> None:
+        """The log has it."""
+
+    def note(self, text: str) -> None:
+        """The log has it."""
 
     def checkpoint(self, position: int, saved: str) -> None:
         ray.train.report({"position": position, "checkpoint": saved})

@@ -135,5 +135,5 @@ def _ray_beside(opened: Opened, wanted: bool) -> Iterator[None]:
     """Ray starts while Prefect does and the data is prepared; what needs it waits for it."""
     with ray_for_a_while():
         if wanted:
-            start_ray(opened.profile, opened.experiment.train.workers)
+            start_ray(opened.profile, opened.experiment.train.most_workers)
         yield

@@ -28,7 +28,7 @@ from gan_core.store import DEFAULT_STORE, Store
 from gan_core.train.checkpoint import RunPlace
 from gan_core.train.distributed import Workers, backend_for
 from gan_core.train.loop import fit
-from gan_core.train.report import Command
+from gan_core.train.report import Command, Trouble
 
 PREFIX_CHARS = 16  # of a key, in the name of what it makes
 
@@ -52,6 +52,12 @@ class Terminal:
         speed = f"{(position - seen) / (self._last[0] - then):>7,.0f} images/s" if seen else " " * 16
         losses = "  ".join(f"{name[5:]} {value:.3f}" for name, value in values.items() if name.startswith("loss/"))
         print(f"{position:>9,} / {self.images:,} images  {speed}  {losses}", file=sys.stderr, flush=True)
+
+    def trouble(self, position: int, trouble: Trouble) -> None:
+        print(f"{position:>9,} {trouble.name}: {trouble.what}; {trouble.advice}", file=sys.stderr, flush=True)
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
 
     def checkpoint(self, position: int, saved: str) -> None:
         """The store shows them."""

@@ -3,35 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
 
 class Command(IntEnum):
-    """Rank 0's answer, told to all workers at the same position."""
+    """Rank 0's answer, told to all workers at the same position.
+
+    STOP interrupts: a checkpoint, and the run is not finished.  FINISH ends it here: a rule of the experiment's.
+    """
 
     CONTINUE = 0
     CHECKPOINT = 1
     STOP = 2
+    FINISH = 3
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that goes wrong in training.  name: 'mode collapse'; what: what was seen; advice: what to change."""
+
+    name: str
+    what: str
+    advice: str
 
 
 class Reporter(Protocol):
-    """A terminal, a Ray worker, a test."""
+    """A terminal, a Ray worker, a test.  All but `checkpoint` are called on rank 0 alone."""
 
     def scalars(self, position: int, values: Mapping[str, float]) -> None:
-        """One row of the curves: means over all workers since the last row.  Called on rank 0."""
+        """One row of the curves: means over all workers since the last row."""
+
+    def trouble(self, position: int, trouble: Trouble) -> None:
+        """Training goes wrong in a way that a person can do something about; told once while it lasts."""
+
+    def note(self, text: str) -> None:
+        """Something an operator should know: an upload tried again, a roll-back, a file that could not be deleted."""
 
     def checkpoint(self, position: int, saved: str) -> None:
         """A checkpoint of this position is on its way to the URI `saved`.  Called on every rank."""
 
     def command(self) -> Command:
-        """What to do next.  Asked of rank 0 at every row of the curves."""
+        """What to do next.  Asked after every step: it must not wait for anything."""
 
 
 class Silent:
     """Hears everything, says nothing, goes on."""
 
     def scalars(self, position: int, values: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def trouble(self, position: int, trouble: Trouble) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
         """Nothing."""
 
     def checkpoint(self, position: int, saved: str) -> None:

@@ -16,7 +16,7 @@ from gan_core.store import Store
 from gan_core.train.__main__ import main
 from gan_core.train.checkpoint import RunPlace
 from gan_core.train.loop import fit
-from gan_core.train.report import Command
+from gan_core.train.report import Command, Trouble
 
 RUN = "runs/r"
 
@@ -29,17 +29,25 @@ class Scripted:
     dies_at: int = -1
     rows: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     saved: list[tuple[int, str]] = field(default_factory=list)
+    troubles: list[tuple[int, Trouble]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def scalars(self, position: int, values: Mapping[str, float]) -> None:
         self.rows.append((position, dict(values)))
         if position == self.dies_at:
             raise KeyboardInterrupt
 
+    def trouble(self, position: int, trouble: Trouble) -> None:
+        self.troubles.append((position, trouble))
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
     def checkpoint(self, position: int, saved: str) -> None:
         self.saved.append((position, saved))
 
     def command(self) -> Command:
-        return self.commands.get(self.rows[-1][0], Command.CONTINUE)
+        return self.commands.get(self.rows[-1][0], Command.CONTINUE) if self.rows else Command.CONTINUE
 
 
 def stop_at(position: int) -> Scripted:
