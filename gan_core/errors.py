@@ -9,6 +9,7 @@ GanError                 exit 1
   Superseded             exit 1   nobody: a newer start of the same run took over
   WorkersFailed          exit 1   the operator: training workers or a server kept dying
   Diverged               exit 1   the researcher: a loss is no longer finite
+  Interrupted            exit 130 nobody: Ctrl-C, or SIGTERM (143), stopped it after a checkpoint
   GateRefused            exit 3   the researcher: a published version may not become champion
 """
 
@@ -51,8 +52,22 @@ class WorkersFailed(GanError):  # noqa: N818
     """Processes that a run needs died, or never answered, more often than the profile allows."""
 
 
+class WorkersDisagree(GanError):  # noqa: N818
+    """Workers that should hold the same state do not."""
+
+
 class Diverged(GanError):  # noqa: N818
     """A loss or gradient is not finite."""
+
+
+class Interrupted(GanError):  # noqa: N818
+    """Training was stopped from outside, after a checkpoint.  exit_code: as shells report the signal that asked."""
+
+    exit_code = 130
+
+    def __init__(self, message: str, exit_code: int = 130) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class GateRefused(GanError):  # noqa: N818

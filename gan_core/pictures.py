@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -27,3 +29,10 @@ def grid(images: NDArray[np.uint8], columns: int) -> Image.Image:
     picture = Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
     factor = max(1, LONG_SIDE // max(height, width))
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+
+
+def png(picture: Image.Image) -> bytes:
+    """The picture as a PNG file's content."""
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()

@@ -25,6 +25,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from gan_core.errors import ConfigError, StoreError
+from gan_core.outages import reason, transient
 
 DEFAULT_STORE = "./store"
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
@@ -134,9 +135,17 @@ class Store:
         return sorted(n for n in names if not n.startswith("."))
 
     def delete(self, path: str) -> None:
-        """Removes an object, or all below a prefix; nothing happens where there is nothing."""
+        """Removes an object, or all below a prefix; nothing happens where there is nothing.
+
+        Raises what the store refused: when it returns, nothing is left that was there before.
+        """
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm(self._full(path), recursive=True)
+        if self.is_local:
+            return
+        for left in self._fs.find(self._full(path)):  # s3fs deletes many at once and is silent about those refused
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.rm_file(left)
 
     def staging(self) -> Path:
         """A fresh local directory to build an artefact in; on a local store beside it, so that it can be renamed."""
@@ -158,7 +167,7 @@ class Store:
             self.write(probe, b"")
             self.delete(probe)
         except Exception as error:  # every file system has its own; all mean the same to the operator
-            raise ConfigError(f"--store {self.url}: cannot be written: {_reason(error.__cause__ or error)}; "
+            raise ConfigError(f"--store {self.url}: cannot be written: {reason(error.__cause__ or error)}; "
                               "name a directory of yours, or export credentials for the bucket") from error
 
     def _staging_root(self) -> Path:
@@ -190,7 +199,7 @@ def no_room(uri: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in NO_ROOM or transient(error):  # s3fs says EIO for answers that it has no name for
             raise
         raise StoreError(f"{uri}: could not be written: {error.strerror}; nothing that was finished is lost: "
                          "make room, and run the same command again") from error
@@ -235,7 +244,3 @@ def flush(file: Path) -> None:
     """Waits until a file's bytes are on the disk."""
     with file.open("rb+") as handle:
         os.fsync(handle.fileno())
-
-
-def _reason(error: BaseException) -> str:
-    return f"{error.strerror or error}" if isinstance(error, OSError) else f"{type(error).__name__}: {error}"

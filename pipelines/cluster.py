@@ -28,13 +28,12 @@ def start_ray(profile: Profile, workers: int) -> None:
         if "RAY_AUTH_MODE" not in os.environ:  # other users of this machine can reach its ports, and must not
             os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
         cpus = max(os.cpu_count() or 1, workers * profile.cpus_per_worker)
-        _local = LocalRay.start(cpus, _environment(profile))
+        _local = LocalRay.start(cpus, {"RAY_USAGE_STATS_ENABLED": "0"})
 
 
 def connect(profile: Profile, workers: int) -> None:
     """Connects this process, starting Ray where it is not yet.  WorkersFailed when nothing answers."""
-    for name, value in _environment(profile).items():
-        os.environ.setdefault(name, value)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     start_ray(profile, workers)
     import ray  # takes a second, and reads its environment once
 
@@ -94,11 +93,3 @@ def stop_ray() -> None:
         _local.stop()
         _local = None
 
-
-def _environment(profile: Profile) -> dict[str, str]:
-    return {
-        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": str(profile.ray.poll_s),
-        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(profile.ray.start_timeout_s),
-        "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # one process less; nothing preempts a laptop
-        "RAY_USAGE_STATS_ENABLED": "0",
-    }

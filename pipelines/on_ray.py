@@ -1,37 +1,45 @@
-"""Training on Ray Train: places the workers, restarts them, and fits the core's reporter to Ray's.
-
-Ray keeps nothing that is needed: checkpoints are the core's own, in the store, and a restart finds them there.
-"""
+"""Training on Ray Train, from the side of whoever starts it: places the workers, follows them, and has them stop."""
 
 from __future__ import annotations
 
-import json
+import os
+import signal
+import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ray
-import ray.train
-from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.exceptions import RayError
+from ray.train.torch import TorchConfig
+from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
+from ray.train.v2.api.exceptions import TrainingFailedError
+from ray.train.v2.torch.torch_trainer import TorchTrainer
 
-from gan_core import errors
-from gan_core.config import Experiment, experiment_from
-from gan_core.data.shards import open_shards
-from gan_core.errors import ConfigError, GanError, StoreError, WorkersFailed
-from gan_core.manifest import Parent
-from gan_core.store import Store
-from gan_core.train.checkpoint import RunPlace
-from gan_core.train.loop import fit
-from gan_core.train.report import Command, Trouble
+from gan_core.config import Elastic, Experiment
+from gan_core.errors import ConfigError, Interrupted, WorkersFailed
+from gan_core.manifest import MANIFEST, Parent
+from gan_core.train.checkpoint import RunPlace, position_of
 from pipelines.cluster import connect
+from pipelines.interrupt import StopSignals
+from pipelines.messages import Messages
 from pipelines.profile import Profile
+from pipelines.ray_controller import SaveBeforeResizing, TellOfLosses
+from pipelines.ray_worker import raise_recorded, train_on_worker
+from pipelines.stop import ask_to_stop
 
+GOES_ON = "the same command goes on from the newest checkpoint"
+NO_CHECKPOINT = -1
 RAY_LOGS = "/tmp/ray/session_latest/logs"
+FIXED_START_S, ELASTIC_START_S = 120.0, 5.0
+LOOK_S = 0.2
+LISTEN_EVERY = 5  # looks
 
 
 def train_on_ray(
@@ -39,62 +47,185 @@ def train_on_ray(
 ) -> None:
     """Trains until the run is finished in the store.  `shards` is the prefix of the prepared data.
 
-    Raises what a worker raised when a person can put it right, and WorkersFailed when workers kept dying.
+    SIGINT and SIGTERM have the workers stop after a checkpoint at their next step.
+    Raises Interrupted then, what a worker raised when a person can put it right, and WorkersFailed when workers kept
+    dying.
     """
     connect(profile, experiment.train.most_workers)
-    gpus = _gpus_per_worker(experiment.train.most_workers)
-    _refuse_what_cannot_fit(experiment.train.most_workers, profile.cpus_per_worker, gpus)
-    fit_id = uuid.uuid4().hex
-    with tempfile.TemporaryDirectory(prefix="gan-pipelines-ray-", ignore_cleanup_errors=True) as bookkeeping:
-        trainer = _trainer(experiment, profile, place, shards, parents, gpus, fit_id, bookkeeping)
-        try:
-            _in_a_thread(trainer.fit)
-        except TrainingFailedError as error:
-            _raise_recorded(place, fit_id)
-            raise WorkersFailed(f"training workers failed more than {profile.ray.worker_retries} times: "
-                                f"{_last_line(error)}; Ray keeps their logs, on this machine in {RAY_LOGS}; "
-                                "the same command goes on from the newest checkpoint") from error
+    placed = Placed.on_cluster(experiment, profile)
+    start = Start(experiment, profile, place, uuid.uuid4().hex, place.newest_attempt())
+    finished = False
+    with StopSignals(GOES_ON) as signals:
+        while not finished and not signals.number:
+            had = _newest(place)
+            with tempfile.TemporaryDirectory(prefix="gan-pipelines-ray-", ignore_cleanup_errors=True) as bookkeeping:
+                trainer = _trainer(start, placed, shards, parents, bookkeeping)
+                try:
+                    finished = start.follow(trainer, signals)
+                    break
+                except (TrainingFailedError, RayError) as error:
+                    raise_recorded(place, start.fit_id)
+                    if _newest(place) == had and not signals.number:
+                        raise start.given_up(error) from error
+    if signals.number or not finished:
+        raise _stopped(start, finished, signals.number or signal.SIGINT)
 
 
-def _trainer(
-    experiment: Experiment,
-    profile: Profile,
-    place: RunPlace,
-    shards: str,
-    parents: tuple[Parent, ...],
-    gpus: int,
-    fit_id: str,
-    bookkeeping: str,
-) -> TorchTrainer:
+@dataclass(frozen=True)
+class Placed:
+    """How many workers the cluster has room for, and what each has."""
+
+    workers: int | tuple[int, int]
+    cpus: int
+    gpus: int
+
+    @staticmethod
+    def on_cluster(experiment: Experiment, profile: Profile) -> Placed:
+        """ConfigError when not even the least number of workers finds room."""
+        wanted, cpus = experiment.train.workers, profile.cpus_per_worker
+        elastic = isinstance(wanted, Elastic)
+        least = wanted.min if isinstance(wanted, Elastic) else wanted
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        gpus = int(sum(int(node.get("GPU", 0)) for node in nodes) >= least)
+        room = sum(_room(node, cpus, gpus) for node in nodes)
+        if room < least:
+            field = "train.workers.min" if elastic else "train.workers"
+            has = sum(node.get("CPU", 0) for node in nodes)
+            advice = f"{field}={room} fits" if room else "add a node, or lower the profile's cpus_per_worker"
+            raise ConfigError(f"{field}={least} asks for {least * cpus} CPUs and the cluster has {has:.0f} in "
+                              f"{len(nodes)} node{'s' * (len(nodes) != 1)}; {advice}")
+        return Placed((wanted.min, wanted.max) if isinstance(wanted, Elastic) else wanted, cpus, gpus)
+
+
+def _room(node: Mapping[str, float], cpus: int, gpus: int) -> int:
+    """Workers that one node has room for; a worker is not split over nodes."""
+    by_cpu = int(node.get("CPU", 0) // cpus)
+    return min(by_cpu, int(node.get("GPU", 0))) if gpus else by_cpu
+
+
+def _trainer(run: Start, placed: Placed, shards: str, parents: tuple[Parent, ...], bookkeeping: str) -> TorchTrainer:
+    place, ray_config = run.place, run.profile.ray
+    own: list[Any] = [TellOfLosses(place.store.url, place.prefix, run.fit_id), SaveBeforeResizing()]
     return TorchTrainer(
-        _train_on_worker,
+        train_on_worker,
         train_loop_config={
-            "experiment": experiment.as_json(),
+            "experiment": run.experiment.as_json(),
             "store": place.store.url,
             "prefix": place.prefix,
             "key": place.key,
             "shards": shards,
             "parents": [parent.model_dump() for parent in parents],
-            "threads": profile.cpus_per_worker,
-            "fit_id": fit_id,
+            "threads": placed.cpus,
+            "fit_id": run.fit_id,
+            "attempts": run.attempts,
         },
-        torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
+        torch_config=TorchConfig(backend="nccl" if placed.gpus else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=experiment.train.most_workers,
-            use_gpu=bool(gpus),
-            resources_per_worker={"CPU": profile.cpus_per_worker, "GPU": gpus},
+            num_workers=placed.workers,
+            use_gpu=bool(placed.gpus),
+            resources_per_worker={"CPU": placed.cpus, "GPU": placed.gpus},
+            elastic_resize_monitor_interval_s=ray_config.grow_check_s,
         ),
         run_config=RunConfig(
             name=place.key,
             storage_path=bookkeeping,
-            failure_config=FailureConfig(max_failures=profile.ray.worker_retries),
+            failure_config=FailureConfig(max_failures=ray_config.worker_retries),
+            callbacks=own,
         ),
     )
 
 
-def _in_a_thread(work: Callable[[], object]) -> None:
-    """Runs it beside the main thread, where Ctrl-C stays ours: in it, Ray would answer with exit status 0."""
-    done: Future[object] = Future()
+@dataclass(frozen=True)
+class Start:
+    """One start of a run, as the process that made it sees it.  attempts: how many the run had before."""
+
+    experiment: Experiment
+    profile: Profile
+    place: RunPlace
+    fit_id: str
+    attempts: int
+
+    def follow(self, trainer: TorchTrainer, signals: StopSignals) -> bool:
+        """Has it train, says what the workers say, and passes a signal on to them.  Whether the run is finished."""
+        messages, asked, looks = Messages(self.place.store, self.place.prefix, self.fit_id), False, 0
+        with _environment(self.profile, self.experiment):
+            done = _in_a_thread(partial(_fit, trainer))
+            while not wait([done], LOOK_S).done:
+                looks += 1
+                if signals.number and not asked:
+                    asked = self._ask(signals)
+                if looks % LISTEN_EVERY == 0:
+                    _say(*messages.new())
+        _say(*messages.new())
+        return done.result()
+
+    def given_up(self, error: Exception) -> WorkersFailed:
+        """What to raise when restarts brought the run no further."""
+        return WorkersFailed(f"training workers failed more than {self.profile.ray.worker_retries} times without a new "
+                             f"checkpoint: {_last_line(error)}; Ray keeps their logs, on this machine in {RAY_LOGS}; "
+                             f"{GOES_ON}")
+
+    def _ask(self, signals: StopSignals) -> bool:
+        """Has the workers stop; ends this process where there are none yet, and so nothing to save."""
+        name = signal.Signals(signals.number).name
+        try:
+            if self.place.newest_attempt() == self.attempts:
+                signals.end_now()
+            ask_to_stop(self.place.store, self.place.prefix, self.fit_id, name)
+        except Exception as error:  # every file system has its own; the next look may do
+            _say(f"{name}: {self.place.store.url} does not take the request to stop: {error}; trying again")
+            return False
+        _say(f"{name}: stopping after the next step, with a checkpoint; a second one ends it at once")
+        return True
+
+
+def _stopped(start: Start, finished: bool, number: int) -> Interrupted:
+    """What to raise when training ended because someone asked for it."""
+    images, at = start.experiment.train.images, _newest(start.place)
+    if finished:
+        where = f"when training was finished at {images:,} images; the same command goes on with what follows it"
+    else:
+        where = f"at {max(0, at):,} of {images:,} images; {GOES_ON}"
+    return Interrupted(f"stopped by {signal.Signals(number).name} {where}", 128 + number)
+
+
+def _newest(place: RunPlace) -> int:
+    """The position of the newest finished checkpoint; NO_CHECKPOINT when there is none."""
+    for name in reversed(place.checkpoints()):
+        if place.store.exists(f"{place.prefix}/checkpoints/{name}/{MANIFEST}"):
+            return position_of(name)
+    return NO_CHECKPOINT
+
+
+@contextmanager
+def _environment(profile: Profile, experiment: Experiment) -> Iterator[None]:
+    """What Ray Train reads from the environment of whoever starts a run; what is set there already stays."""
+    elastic = isinstance(experiment.train.workers, Elastic)
+    start_s = profile.ray.start_timeout_s or (ELASTIC_START_S if elastic else FIXED_START_S)
+    wanted = {
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": str(profile.ray.poll_s),
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(start_s),
+        # its watcher is a process more, and nothing takes this machine away from under its own Ray
+        "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0" if profile.ray.address is None else "1",
+        "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": str(profile.ray.preemption_poll_s),
+    }
+    added = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+def _fit(trainer: TorchTrainer) -> bool:
+    result: Any = trainer.fit()  # typed as the result of Ray Train's first version
+    return bool(result.return_value)
+
+
+def _in_a_thread(work: Callable[[], bool]) -> Future[bool]:
+    """Runs it beside the main thread, where signals stay ours: in it, Ray would answer Ctrl-C with exit status 0."""
+    done: Future[bool] = Future()
 
     def run() -> None:
         try:
@@ -103,71 +234,13 @@ def _in_a_thread(work: Callable[[], object]) -> None:
             done.set_exception(error)
 
     threading.Thread(target=run, name="fit", daemon=True).start()
-    done.result()
+    return done
+
+
+def _say(*lines: str) -> None:
+    for line in lines:
+        print(f"gan: {line}", file=sys.stderr, flush=True)
 
 
 def _last_line(error: Exception) -> str:
     return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
-
-
-class RayReporter:
-    """The core's reporter on a Ray worker: every rank reports at checkpoints, without an upload."""
-
-    def scalars(self, position: int, values: Mapping[str, float]) -> None:
-        """The curves are in the store; whoever watches reads them there."""
-
-    def trouble(self, position: int, trouble: Trouble) -> None:
-        """The log has it."""
-
-    def note(self, text: str) -> None:
-        """The log has it."""
-
-    def checkpoint(self, position: int, saved: str) -> None:
-        ray.train.report({"position": position, "checkpoint": saved})
-
-    def command(self) -> Command:
-        return Command.CONTINUE
-
-
-def _train_on_worker(config: dict[str, Any]) -> None:
-    store = Store(config["store"])
-    place = RunPlace(store, config["prefix"], config["key"])
-    _raise_recorded(place, config["fit_id"])  # Ray restarts after any error; this one would only come again
-    try:
-        fit(
-            experiment_from(config["experiment"]),
-            open_shards(store, config["shards"]),
-            place,
-            RayReporter(),
-            parents=tuple(Parent(**parent) for parent in config["parents"]),
-            threads=config["threads"],
-        )
-    except GanError as error:
-        record = json.dumps({"error": type(error).__name__, "message": str(error)})
-        with suppress(StoreError):  # a full disk takes no record either; Ray carries the error's text
-            store.write(_failure(place, config["fit_id"]), record.encode())
-        raise
-
-
-def _failure(place: RunPlace, fit_id: str) -> str:
-    return f"{place.prefix}/failures/{fit_id}.json"
-
-
-def _raise_recorded(place: RunPlace, fit_id: str) -> None:
-    try:
-        record = json.loads(place.store.read(_failure(place, fit_id)))
-    except FileNotFoundError:
-        return
-    raise getattr(errors, record["error"])(record["message"])
-
-
-def _gpus_per_worker(workers: int) -> int:
-    """1 when the cluster has a GPU for each worker, else 0."""
-    return int(ray.cluster_resources().get("GPU", 0) >= workers)
-
-
-def _refuse_what_cannot_fit(workers: int, cpus: int, gpus: int) -> None:
-    has = ray.cluster_resources()
-    if has.get("CPU", 0) < workers * cpus:
-        raise ConfigError(f"train.workers={workers} asks for {workers * cpus} CPUs and the cluster has "
-                          f"{has.get('CPU', 0):.0f}; train.workers={max(1, int(has.get('CPU', 0)) // cpus)} fits")

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import yaml
 from markupsafe import Markup
 from PIL import Image
 
+from gan_core.train.trouble import Spell, history
 from pipelines.pages import page
 
 if TYPE_CHECKING:
@@ -34,6 +36,28 @@ MEANINGS = {
     "coverage": "real images with a generated one nearby; higher is better",
     "class_agreement": "generated images in the class asked for; higher is better",
 }
+
+GROUPS = {
+    "loss": ("Losses", "what each phase descends, penalties apart"),
+    "logits": ("Logits", "what the discriminator says, higher is more real; train and validation: of fixed real examples"),
+    "accuracy": ("Accuracy", "share of real and generated examples that the discriminator gets right; ½ is a match"),
+    "gradient": ("Gradients", "L2 norm of each network's mean gradient"),
+    "diversity": ("Diversity", "distance between samples beside that between real examples; 1 is like the data, 0 is one "
+                               "picture; raw: of the weights in training, not averaged"),
+    "agreement": ("Agreement", "share nearest to the class mean of its own class; real: of held-out real examples"),
+    "overfit": ("Overfitting", "pairs in which a training example scores above a validation example; ½ is none, 1 is "
+                               "known by heart"),
+    "penalty": ("Penalties", "before their weights"),
+    "objective": ("Objectives", "losses with their penalties, as they are descended"),
+}
+"""Title and meaning of the curves' groups, in the order of their charts; others follow as they appear."""
+
+RANGED = {"gradient", "penalty"}  # over orders of magnitude: drawn on a logarithmic scale where all are positive
+WIDE = 30  # highest beside lowest, from which that is worth it
+FEW_POINTS = 24  # of a line, up to which each is marked
+
+MOST_GRIDS = 8  # of a strip of sample grids
+GRID_BYTES, GRID_SIDES = 40_000, (480, 320, 240, 160)
 
 Line = tuple[Sequence[float], Sequence[float]]  # positions, values
 
@@ -69,7 +93,8 @@ class Report:
 
     experiment: the resolved settings.  gate: metric to {"at_least": …} or {"at_most": …}.  curves: rows of
     the metrics files, {"position": images seen, "loss/generator": …}.  samples_png, real_png: grids of one
-    layout, a class a row.  lineage: (kind, URI, digest) of what the version was made from.
+    layout, a class a row.  lineage: (kind, URI, digest) of what the version was made from.  grids: (position, PNG) of
+    the same noise as training went on.
     """
 
     title: str
@@ -82,6 +107,7 @@ class Report:
     lineage: Sequence[tuple[str, str, str]]
     versions: Mapping[str, str]
     notes: Sequence[str] = field(default_factory=tuple)
+    grids: Sequence[tuple[int, bytes]] = field(default_factory=tuple)
 
 
 @dataclass(frozen=True)
@@ -110,6 +136,8 @@ class Chart:
     """The lines of one group over images seen.  keys: empty where the title says it all."""
 
     group: str
+    title: str
+    meaning: str
     svg: Markup
     keys: tuple[Key, ...]
 
@@ -123,6 +151,8 @@ def write_report(path: Path, report: Report) -> None:
         rows=rows,
         refused=[row for row in rows if row.passed is False],
         charts=charts(report.curves),
+        spells=[(spell, when(spell)) for spell in history(report.curves)],
+        strip=[(f"{position:,}", picture_uri(picture, GRID_BYTES, GRID_SIDES)) for position, picture in report.grids],
         pictures=[
             (caption, picture_uri(picture))
             for caption, picture in (("Generated", report.samples_png), ("Real", report.real_png))
@@ -174,16 +204,32 @@ def _within(value: float, bounds: Mapping[str, float | None]) -> bool | None:
     return (least is None or value >= least) and (most is None or value <= most)
 
 
-def picture_uri(picture: bytes) -> str:
-    """A picture as a data URI; one too large for the page is brought to JPEG, and smaller until it fits."""
-    if len(picture) <= LARGEST_PICTURE:
+Item = TypeVar("Item")
+
+
+def spread(items: Sequence[Item], most: int) -> list[Item]:
+    """Up to `most` of some items, evenly, the first and the last among them."""
+    n = min(most, len(items))
+    return [items[i * (len(items) - 1) // max(1, n - 1)] for i in range(n)]
+
+
+def when(spell: Spell) -> str:
+    """In which part of the run: 'from 20,480 images to the end'."""
+    end = "to the end" if spell.lasting else f"to {spell.last:,}"
+    again = f", {spell.times} times" if spell.times > 1 else ""
+    return f"from {spell.first:,} images {end}{again}"
+
+
+def picture_uri(picture: bytes, most: int = LARGEST_PICTURE, sides: Sequence[int] = REDUCED_SIDES) -> str:
+    """A picture as a data URI; one of more bytes than that is brought to JPEG, and smaller until it fits."""
+    if len(picture) <= most:
         return _data_uri("png", picture)
-    for side in REDUCED_SIDES:
+    for side in sides:
         reduced = Image.open(io.BytesIO(picture)).convert("RGB")
         reduced.thumbnail((side, side))
         jpeg = io.BytesIO()
         reduced.save(jpeg, "JPEG", quality=85)
-        if jpeg.tell() <= LARGEST_PICTURE:
+        if jpeg.tell() <= most:
             break
     return _data_uri("jpeg", jpeg.getvalue())
 
@@ -193,7 +239,7 @@ def _data_uri(kind: str, content: bytes) -> str:
 
 
 def charts(curves: Sequence[Mapping[str, Any]]) -> list[Chart]:
-    """One chart for each group of curves: the part of a name before '/', in order of first appearance."""
+    """One chart for each group of curves: the part of a name before '/', known groups first."""
     groups: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
     for row in curves:
         for name, value in row.items():
@@ -203,7 +249,8 @@ def charts(curves: Sequence[Mapping[str, Any]]) -> list[Chart]:
             positions, values = groups.setdefault(group, {}).setdefault(line or group, ([], []))
             positions.append(row["position"])
             values.append(value)
-    return [chart(group, lines) for group, lines in groups.items()]
+    order = [*(group for group in GROUPS if group in groups), *(group for group in groups if group not in GROUPS)]
+    return [chart(group, groups[group]) for group in order]
 
 
 def chart(group: str, lines: Mapping[str, Line]) -> Chart:
@@ -226,12 +273,19 @@ def chart(group: str, lines: Mapping[str, Line]) -> Chart:
                  for i, name in enumerate(lines))
     with style.context(["default", settings]):
         figure = Figure(figsize=CHART_INCHES, layout="constrained")
-        _draw(figure.add_subplot(), lines, keys)
+        _draw(figure.add_subplot(), lines, keys, logarithmic=group in RANGED and _wide(lines))
         svg = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(svg, format="svg", transparent=True, metadata=nothing)
     drawn = _inline(svg.getvalue(), f"{group} over images seen: {', '.join(lines)}")
-    return Chart(group, drawn, () if list(lines) == [group] else keys)
+    title, meaning = GROUPS.get(group, (group, ""))
+    return Chart(group, title, meaning, drawn, () if list(lines) == [group] else keys)
+
+
+def _wide(lines: Mapping[str, Line]) -> bool:
+    """Whether the values are positive and far apart."""
+    values = [value for _, found in lines.values() for value in found if math.isfinite(value)]
+    return bool(values) and min(values) > 0 and max(values) > WIDE * min(values)
 
 
 def outline(positions: Sequence[float], values: Sequence[float]) -> Line:
@@ -245,20 +299,23 @@ def outline(positions: Sequence[float], values: Sequence[float]) -> Line:
     return [positions[i] for i in kept], [values[i] for i in kept]
 
 
-def _draw(axes: Axes, lines: Mapping[str, Line], keys: Sequence[Key]) -> None:
+def _draw(axes: Axes, lines: Mapping[str, Line], keys: Sequence[Key], *, logarithmic: bool) -> None:
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
     for key in keys:
         positions, values = outline(*lines[key.name])
-        lone = "o" if len(values) == 1 else None  # a line of one point would not be seen
-        line, = axes.plot(positions, values, color=key.colour, linewidth=1.5, marker=lone)
+        mark = "o" if len(values) <= FEW_POINTS else None  # a line of one point would not be seen without it
+        line, = axes.plot(positions, values, color=key.colour, linewidth=1.5, marker=mark, markersize=3)
         if key.dashes:
             line.set_linestyle((0, tuple(length / 1.5 for length in key.dashes)))  # in line widths
     axes.grid(alpha=0.15, linewidth=0.6)
     axes.set_xlabel("images seen")
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    if logarithmic:
+        axes.set_yscale("log")
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
 def _inline(svg: str, label: str) -> Markup:

@@ -18,7 +18,7 @@ from gan_core.losses.penalties import zero_centred
 from gan_core.models.dcgan import DcganDiscriminator, DcganGenerator
 from gan_core.models.spec import GeneratorSpec, InputSpec
 from gan_core.recipes.draw import Draw
-from gan_core.recipes.recipe import Batch, DataSpec, Loss, Networks, Phase
+from gan_core.recipes.recipe import Batch, DataSpec, Loss, Networks, Phase, judgement
 
 
 class Dcgan:
@@ -44,33 +44,61 @@ class Dcgan:
         }
 
     def phases(self) -> tuple[Phase, ...]:
+        d, g = self.options.discriminator_optimizer, self.options.generator_optimizer
+        lazy = Phase("penalty", ("discriminator",), d, every=self.options.r1_every, shares="discriminator")
         return (
-            Phase("discriminator", ("discriminator",), self.options.discriminator_optimizer),
-            Phase("generator", ("generator",), self.options.generator_optimizer),
+            Phase("discriminator", ("discriminator",), d),
+            *((lazy,) if self._lazy else ()),
+            Phase("generator", ("generator",), g),
         )
 
-    def loss(self, phase: str, nets: Networks, batch: Batch, draw: Draw) -> Loss:
-        label = batch["label"] if self.classes else None
-        inputs = self.inputs(draw, label)
-        return self._d_loss(nets, batch["image"], label, inputs) if phase == "discriminator" \
-            else self._g_loss(nets, label, inputs)
+    @property
+    def _lazy(self) -> bool:
+        return self.options.r1_gamma > 0 and self.options.r1_every > 1
 
-    def _d_loss(self, nets: Networks, real: Tensor, label: Tensor | None, inputs: dict[str, Tensor]) -> Loss:
-        with torch.no_grad():
-            fake = self.generate(nets, inputs)
-        real.requires_grad_(self.options.r1_gamma > 0)
-        real_logits, fake_logits = nets["discriminator"](real, label), nets["discriminator"](fake, label)
+    def common(self, nets: Networks, batch: Batch, draw: Draw) -> Batch:
+        """The samples that the discriminator sees and the generator then learns from."""
+        return {"fake": self.generate(nets, self.inputs(draw, self._label(batch)))}
+
+    def loss(self, phase: str, nets: Networks, batch: Batch, draw: Draw) -> Loss:
+        label = self._label(batch)
+        match phase:
+            case "discriminator":
+                return self._d_loss(nets, batch["image"], batch["fake"].detach(), label)
+            case "penalty":
+                return self._r1_loss(nets, batch["image"], label)
+        loss = non_saturating_g(nets["discriminator"](batch["fake"], label))
+        return Loss(loss, {"loss/generator": loss})
+
+    def _d_loss(self, nets: Networks, real: Tensor, fake: Tensor, label: Tensor | None) -> Loss:
+        penalised = self.options.r1_gamma > 0 and not self._lazy
+        if penalised:
+            real = real.detach().requires_grad_()
+            real_logits, fake_logits = nets["discriminator"](real, label), nets["discriminator"](fake, label)
+        else:  # one forward: no norm looks across the examples
+            both = None if label is None else torch.cat([label, label])
+            real_logits, fake_logits = nets["discriminator"](torch.cat([real, fake]), both).chunk(2)
         loss = non_saturating_d(real_logits, fake_logits)
-        scalars = {"loss/discriminator": loss, "logits/real": real_logits, "logits/fake": fake_logits}
-        if self.options.r1_gamma:
+        scalars = {"loss/discriminator": loss, **judgement(real_logits, fake_logits)}
+        if penalised:
             r1 = zero_centred(real, real_logits)
             loss = loss + self.options.r1_gamma / 2 * r1
             scalars["penalty/r1"] = r1
         return Loss(loss, scalars)
 
-    def _g_loss(self, nets: Networks, label: Tensor | None, inputs: dict[str, Tensor]) -> Loss:
-        loss = non_saturating_g(nets["discriminator"](self.generate(nets, inputs), label))
-        return Loss(loss, {"loss/generator": loss})
+    def _r1_loss(self, nets: Networks, real: Tensor, label: Tensor | None) -> Loss:
+        """R1 alone, as often as r1_every says and as much heavier."""
+        real = real.detach().requires_grad_()
+        logits = nets["discriminator"](real, label)
+        r1 = zero_centred(real, logits)
+        # the last bias has no part in R1; without a gradient of it DDP would wait for one: pytorch#47562
+        return Loss(self.options.r1_every * self.options.r1_gamma / 2 * r1 + 0 * logits, {"penalty/r1": r1})
+
+    def logits(self, nets: Networks, batch: Batch) -> dict[str, Tensor]:
+        return {"discriminator": nets["discriminator"](batch["image"], self._label(batch))}
+
+    def _label(self, batch: Batch) -> Tensor | None:
+        return batch["label"] if self.classes else None
 
     def inputs(self, draw: Draw, condition: Tensor | None) -> dict[str, Tensor]:
         noise = {"z": draw.normal("z", self.options.latent)}

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from gan_core.data.sampler import share
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -29,6 +31,11 @@ class Draw:
         """Rows that this worker keeps."""
         return int(self.rows.stop) - int(self.rows.start)
 
+    def part(self, number: int, of: int) -> Draw:
+        """The draw of one of several parts of these rows."""
+        inner = share(self.count, number, of)
+        return replace(self, rows=slice(self.rows.start + inner.start, self.rows.start + inner.stop))
+
     def within(self, purpose: str) -> Draw:
         """The same position's draw for another purpose, independent of this one."""
         return replace(self, purpose=f"{self.purpose}/{purpose}")
@@ -38,9 +45,14 @@ class Draw:
         drawn = torch.randn(self.batch, *shape, generator=self._generator(purpose), device=self.device)
         return drawn[self.rows]
 
-    def integers(self, purpose: str, below: int) -> Tensor:
-        """[rows] int64, uniform over 0 … below − 1."""
-        drawn = torch.randint(below, (self.batch,), generator=self._generator(purpose), device=self.device)
+    def uniform(self, purpose: str, *shape: int) -> Tensor:
+        """[rows, *shape] float32, uniform over [0, 1)."""
+        drawn = torch.rand(self.batch, *shape, generator=self._generator(purpose), device=self.device)
+        return drawn[self.rows]
+
+    def integers(self, purpose: str, below: int, *shape: int) -> Tensor:
+        """[rows, *shape] int64, uniform over 0 … below − 1."""
+        drawn = torch.randint(below, (self.batch, *shape), generator=self._generator(purpose), device=self.device)
         return drawn[self.rows]
 
     def _generator(self, purpose: str) -> torch.Generator:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from gan_core.config import Adam, Experiment
@@ -35,11 +36,18 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class Phase:
-    """One optimizer step: its name, the networks it trains, and how.  Only those networks require grad in it."""
+    """One optimizer step: its name, the networks it trains, and how.  Only those networks require grad in it.
+
+    every: taken on each step whose number is a multiple of it.  shares: the phase whose optimizer it steps; each of
+    the two then takes smaller steps, so that both together go as far as one phase would (Karras et al. 2020,
+    arXiv:1912.04958, appendix B).
+    """
 
     name: str
     networks: tuple[str, ...]
     optimizer: Adam
+    every: int = 1
+    shares: str | None = None
 
 
 class Loss(NamedTuple):
@@ -47,6 +55,12 @@ class Loss(NamedTuple):
 
     per_example: Tensor
     scalars: Mapping[str, Tensor]
+
+
+def judgement(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """How a discriminator does, as scalars for the curves.  real, fake: [n] logits, higher is more real."""
+    right = torch.cat([real > 0, fake < 0]).float()
+    return {"logits/real": real, "logits/fake": fake, "accuracy/discriminator": right}
 
 
 class Recipe(Protocol):
@@ -61,8 +75,18 @@ class Recipe(Protocol):
     def phases(self) -> tuple[Phase, ...]:
         """The steps taken on each batch, in order."""
 
+    def common(self, nets: Networks, batch: Batch, draw: Draw) -> Batch:
+        """What several phases of a step read, such as the generated samples: made once, and merged into their batch.
+
+        Every network requires grad here, so a phase that trains a network may descend through it, and the others
+        detach.  Where a batch is taken in parts it is made again for each phase, from the same draw.
+        """
+
     def loss(self, phase: str, nets: Networks, batch: Batch, draw: Draw) -> Loss:
         """The loss of one phase on this worker's rows.  nets: call them, read no attribute of theirs."""
+
+    def logits(self, nets: Networks, batch: Batch) -> dict[str, Tensor]:
+        """What each discriminator, by name, says of real examples: [n], higher is more real."""
 
     def inputs(self, draw: Draw, condition: Tensor | None) -> dict[str, Tensor]:
         """What `generate` needs for draw.count samples.  condition: [n] int64 labels, or None."""

@@ -1,9 +1,11 @@
-"""Checkpoints and curves in the store, written whole by a background thread; attempts that give way to newer ones.
+"""Where a run keeps its checkpoints and curves in the store, and how a resume finds them.
 
     runs/<key>/attempts/<NNNN>.json                   each start of this run, numbered by exclusive create
     runs/<key>/checkpoints/<position>-<attempt>/      state.pt, MANIFEST.json
     runs/<key>/metrics/<position>.jsonl               the curves since the checkpoint before
     runs/<key>/tensorboard/events.out.tfevents.<position>.part
+    runs/<key>/samples/<position>.png                 grids of samples
+    runs/<key>/progress.json                          the newest row, whether or not it is in a checkpoint
 """
 
 from __future__ import annotations
@@ -12,29 +14,43 @@ import io
 import json
 import os
 import socket
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import torch
 
-from gan_core.errors import CheckpointError, DamagedFile, Superseded
-from gan_core.manifest import MANIFEST, artefact, read_manifest, read_named
+from gan_core.errors import CheckpointError, DamagedFile
+from gan_core.manifest import MANIFEST, Manifest, read_manifest, read_named
 from gan_core.store import Store
-from gan_core.train.tensorboard import events
+from gan_core.train.patience import PatientStore, unheard
+from gan_core.train.retention import checkpoint_name as checkpoint_name
+from gan_core.train.retention import position_of as position_of
 
 STATE = "state.pt"
+PROGRESS = "progress.json"
+BY_POSITION = ("metrics", "tensorboard", "samples")  # folders whose files carry a position in their names
 Row = Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class RunPlace:
-    """Where a run lives in a store, and what made it: `key` names the settings that its checkpoints belong to."""
+    """Where a run lives in a store, and what made it: `key` names the settings that its checkpoints belong to.
+
+    What is done here is tried again for a minute when the store does not answer, so that a restart during an outage
+    does not end the run; `note` hears of it.  Then StoreError.
+    """
 
     store: Store
     prefix: str
     key: str
+    note: Callable[[str], None] = field(default=unheard, compare=False, repr=False)
+
+    @property
+    def patient(self) -> Store:
+        """The store, tried again through outages."""
+        return self.store if isinstance(self.store, PatientStore) else PatientStore(self.store, note=self.note)
 
     def claim_attempt(self) -> int:
         """The number of this start of the run; every earlier attempt stops before its next write."""
@@ -42,17 +58,30 @@ class RunPlace:
             number = self.newest_attempt() + 1
             who = {"host": socket.gethostname(), "pid": os.getpid()}
             try:
-                self.store.create(f"{self.prefix}/attempts/{number:04d}.json", json.dumps(who).encode())
+                self.patient.create(f"{self.prefix}/attempts/{number:04d}.json", json.dumps(who).encode())
             except FileExistsError:
                 continue
             return number
 
     def newest_attempt(self) -> int:
-        return max((int(name.partition(".")[0]) for name in self.store.names(f"{self.prefix}/attempts")), default=0)
+        return newest_attempt(self.patient, self.prefix)
+
+    def checkpoint(self, name: str) -> str:
+        """The prefix of one checkpoint."""
+        return f"{self.prefix}/checkpoints/{name}"
 
     def checkpoints(self) -> list[str]:
         """Names of checkpoints, oldest first, finished or not."""
-        return sorted(self.store.names(f"{self.prefix}/checkpoints"))
+        return sorted(self.patient.names(f"{self.prefix}/checkpoints"))
+
+    def whole(self) -> list[str]:
+        """Names of finished checkpoints, oldest first."""
+        paths = self.patient.sizes(f"{self.prefix}/checkpoints")  # one listing, however many are kept
+        return sorted(path.partition("/")[0] for path in paths if path.endswith(f"/{MANIFEST}"))
+
+    def name_at(self, position: int) -> str | None:
+        """The name of the newest finished checkpoint of a position; None when there is none."""
+        return max((name for name in self.whole() if position_of(name) == position), default=None)
 
     def load_newest(self) -> tuple[str, dict[str, Any]] | None:
         """Name and state of the newest checkpoint whose bytes are right; None when none was finished.
@@ -75,90 +104,71 @@ class RunPlace:
 
     def load(self, name: str) -> dict[str, Any] | None:
         """The state of one checkpoint, its bytes checked; None when it was not finished.  Errors as above."""
-        prefix = f"{self.prefix}/checkpoints/{name}"
-        manifest = read_manifest(self.store, prefix)
+        manifest = self.manifest(name)
         if manifest is None:
             return None
         if manifest.key != self.key:
-            raise CheckpointError(f"{self.store.uri(prefix)} was made with other settings than these; "
+            raise CheckpointError(f"{self.store.uri(self.checkpoint(name))} was made with other settings than these; "
                                   "train under another run name, or with the settings it was made with")
-        data = read_named(self.store, prefix, manifest, STATE)
+        data = read_named(self.patient, self.checkpoint(name), manifest, STATE)
         state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         return state
 
-    def drop_checkpoints(self, keep: int) -> None:
-        """Removes what is older than the newest `keep` finished checkpoints."""
-        names = self.checkpoints()
-        whole = [name for name in names if self.store.exists(f"{self.prefix}/checkpoints/{name}/{MANIFEST}")]
-        for name in names:
-            if len(whole) >= keep and name < whole[-keep]:
-                self.store.delete(f"{self.prefix}/checkpoints/{name}")
+    def manifest(self, name: str) -> Manifest | None:
+        """What one checkpoint says of itself; None when it was not finished.  DamagedFile when it is no manifest."""
+        return read_manifest(self.patient, self.checkpoint(name))
+
+    def drop(self, name: str) -> None:
+        """Removes one checkpoint, its manifest first, so that a half deleted one is not there.
+
+        Raises what the store says, at once: whoever drops can do it another time.
+        """
+        self.store.delete(f"{self.checkpoint(name)}/{MANIFEST}")
+        self.store.delete(self.checkpoint(name))
 
     def drop_curves_after(self, position: int) -> None:
-        """Removes parts of the curves that a resume at `position` will write again."""
-        for folder in ("metrics", "tensorboard"):
-            for name in self.store.names(f"{self.prefix}/{folder}"):
+        """Removes parts of the curves and samples that a resume at `position` will write again."""
+        for folder in BY_POSITION:
+            for name in self.patient.names(f"{self.prefix}/{folder}"):
                 if position_of(name) > position:
-                    self.store.delete(f"{self.prefix}/{folder}/{name}")
+                    self.patient.delete(f"{self.prefix}/{folder}/{name}")
 
     def curves(self) -> bytes:
         """The whole curves, one row a line, wherever the run was interrupted."""
-        names = self.store.names(f"{self.prefix}/metrics")
-        return b"".join(self.store.read(f"{self.prefix}/metrics/{name}") for name in names)
+        names = self.patient.names(f"{self.prefix}/metrics")
+        return b"".join(self.patient.read(f"{self.prefix}/metrics/{name}") for name in names)
 
 
-@dataclass
-class Writer:
-    """Writes checkpoints one at a time beside training; an error shows at the next save or at `finish`."""
-
-    place: RunPlace
-    attempt: int
-    keep: int
-    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "checkpoint"))
-    _pending: Future[None] | None = None
-
-    def save(self, snapshot: dict[str, Any], rows: list[Row]) -> str:
-        """Begins to write a snapshot and the curves since the last one; returns the checkpoint's URI to be."""
-        self.wait()
-        prefix = f"{self.place.prefix}/checkpoints/{checkpoint_name(snapshot['position'], self.attempt)}"
-        self._pending = self._thread.submit(self._write, prefix, snapshot, rows)
-        return self.place.store.uri(prefix)
-
-    def wait(self) -> None:
-        """Until the last save is in the store; raises what went wrong with it."""
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            pending.result()
-
-    def close(self) -> None:
-        self._thread.shutdown()
-
-    def _write(self, prefix: str, snapshot: dict[str, Any], rows: list[Row]) -> None:
-        store, position = self.place.store, snapshot["position"]
-        self.refuse_if_superseded()
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        store.write(f"{self.place.prefix}/metrics/{position:012d}.jsonl", lines.encode())
-        store.write(f"{self.place.prefix}/tensorboard/events.out.tfevents.{position:012d}.part", events(rows))
-        with artefact(store, prefix, kind="checkpoint", key=self.place.key) as draft:
-            state = io.BytesIO()  # torch hides a full disk behind an error of its own when it writes to a file
-            torch.save(snapshot, state)
-            (draft.path / STATE).write_bytes(state.getbuffer())
-            draft.facts.update(position=position, attempt=self.attempt, **snapshot["facts"])
-        self.place.drop_checkpoints(self.keep)
-
-    def refuse_if_superseded(self) -> None:
-        """Superseded when this run has been started again since."""
-        newest = self.place.newest_attempt()
-        if newest > self.attempt:
-            raise Superseded(f"attempt {self.attempt} of {self.place.store.uri(self.place.prefix)} gives way to "
-                             f"attempt {newest}, which was started later")
+def newest_attempt(store: Store, run: str) -> int:
+    """The number of the newest start of a run; 0 when it was never started."""
+    return max((int(name.partition(".")[0]) for name in store.names(f"{run}/attempts")), default=0)
 
 
-def checkpoint_name(position: int, attempt: int) -> str:
-    """Names sort as positions do, and as attempts do at one position."""
-    return f"{position:012d}-{attempt:04d}"
+def save_state(state: dict[str, Any], path: Path) -> None:
+    """torch.save, without a second copy in memory.  OSError when the disk is full.
+
+    torch reports a write that failed as an error about the positions in its archive, and the reason is lost.
+    """
+    with path.open("wb") as handle:
+        file = _Remembering(handle)
+        try:
+            torch.save(state, file)  # type: ignore[arg-type]  # it asks for no more than write()
+        except RuntimeError as error:
+            if file.error is not None:
+                raise file.error from error
+            raise
 
 
-def position_of(name: str) -> int:
-    """The position in a part's or checkpoint's name."""
-    return int(next(part for part in name.replace("-", ".").split(".") if part.isdigit()))
+class _Remembering(io.RawIOBase):
+    """Passes what is written on to a file, and remembers why it could not be."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise

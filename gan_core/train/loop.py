@@ -5,104 +5,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
-
-from gan_core.config import Experiment
+from gan_core.config import Elastic, Experiment
 from gan_core.data.batches import Batches
-from gan_core.data.sampler import share
 from gan_core.data.shards import Shards
 from gan_core.errors import CheckpointError, ConfigError, Diverged
-from gan_core.manifest import Parent, artefact
-from gan_core.recipes.draw import Draw
-from gan_core.recipes.recipe import Batch, DataSpec, Phase, Recipe, build_recipe
-from gan_core.train.checkpoint import Row, RunPlace, Writer, checkpoint_name
+from gan_core.manifest import Parent
+from gan_core.recipes.recipe import DataSpec, Recipe, build_recipe
+from gan_core.train.checkpoint import Row, RunPlace, checkpoint_name
+from gan_core.train.consistency import refuse_disagreement
+from gan_core.train.curves import Curves
 from gan_core.train.distributed import Workers
+from gan_core.train.finish import write_run
+from gan_core.train.observe import Observer
 from gan_core.train.report import Command, Reporter
-from gan_core.train.schedule import crossed, ema_decay
+from gan_core.train.schedule import crossed
 from gan_core.train.state import TrainState
+from gan_core.train.step import Step
+from gan_core.train.switches import Switches
+from gan_core.train.uploads import Retention, Writer
 
 NO_CHECKPOINT = -1
-
-
-@dataclass(frozen=True)
-class Switches:
-    """What decides the bits of a step besides config and data; fixed at step 0 and kept by every resume."""
-
-    device: str
-    threads: int
-
-
-@dataclass
-class Curves:
-    """Sums of scalars since the last row, kept on the device: one read a row, none a step."""
-
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    steps: int = 0
-    rows: list[Row] = field(default_factory=list)
-
-    def add(self, scalars: Mapping[str, Tensor]) -> None:
-        for name, value in scalars.items():
-            mean = value.detach().float().mean()
-            self.sums[name] = self.sums[name] + mean if name in self.sums else mean
-
-    def row(self, position: int, workers: Workers) -> Row:
-        """Means over the steps since the last row and over all workers.  Diverged when one is not finite."""
-        names = sorted(self.sums)
-        means = workers.mean(torch.stack([self.sums[name] for name in names]) / self.steps).tolist()
-        for name, mean in zip(names, means, strict=True):
-            if not math.isfinite(mean):
-                raise Diverged(f"{name} is {mean} after {position} images; lower the learning rates")
-        self.sums, self.steps = {}, 0
-        row: Row = {"position": position, **dict(zip(names, means, strict=True))}
-        self.rows.append(row)
-        return row
-
-
-@dataclass
-class Engine:
-    """One run on one worker, ready to take steps."""
-
-    experiment: Experiment
-    recipe: Recipe
-    batches: Batches
-    workers: Workers
-    state: TrainState
-    switches: Switches
-    worlds: list[int]
-    shared: dict[str, nn.Module]
-
-    def step(self, curves: Curves) -> None:
-        """Every phase of the recipe on the next global batch, then the averages."""
-        train = self.experiment.train
-        batch = self.batches.at(self.state.position)
-        rows = share(train.batch, self.workers.rank, self.workers.world)
-        draw = Draw(self.experiment.seed, self.state.position, train.batch, rows, self.workers.device)
-        for phase in self.recipe.phases():
-            self._take(phase, batch, draw.within(phase.name), curves)
-        self.state.average(ema_decay(train.batch, train.ema_half_life))
-        self.state.position += train.batch
-        curves.steps += 1
-
-    def _take(self, phase: Phase, batch: Batch, draw: Draw, curves: Curves) -> None:
-        """One optimizer step.  A network that the phase does not train is frozen and not wrapped."""
-        nets: dict[str, nn.Module] = {}
-        for name, network in self.state.networks.items():
-            trained = name in phase.networks
-            network.requires_grad_(trained)
-            nets[name] = self.shared[name] if trained else network
-        optimizer = self.state.optimizers[phase.name]
-        optimizer.zero_grad(set_to_none=True)
-        loss = self.recipe.loss(phase.name, nets, batch, draw)
-        loss.per_example.mean().backward()
-        optimizer.step()
-        curves.add({f"objective/{phase.name}": loss.per_example, **loss.scalars})
 
 
 def fit(
@@ -114,94 +40,166 @@ def fit(
     parents: tuple[Parent, ...] = (),
     threads: int | None = None,
 ) -> bool:
-    """Trains to `train.images`, from the newest checkpoint when there is one, and writes the finished run.
+    """Trains to `train.images` or to a stop rule, from the newest checkpoint when there is one; writes the run.
 
     Called on every worker of the process group that is set up, or alone.  True when the run is finished; False when
     the reporter's command stopped it, after a checkpoint.
-    Raises Diverged, CheckpointError, DamagedFile, Superseded.
+    Raises ConfigError, Diverged, WorkersDisagree, CheckpointError, DamagedFile, StoreError, Superseded.
     """
     workers = Workers.current()
-    if experiment.train.batch % workers.world:
-        raise ConfigError(f"train.batch={experiment.train.batch} does not split over {workers.world} workers")
+    _refuse_uneven(experiment, workers)
     attempt = workers.told_by_lead(place.claim_attempt() if workers.lead else 0)
-    engine = _prepared(experiment, shards, place, workers, threads)
-    if workers.lead:
-        place.drop_curves_after(engine.state.position)
-    writer = Writer(place, attempt, experiment.train.keep_checkpoints)
+    keep = Retention(experiment.train.keep_checkpoints, experiment.train.keep_every)
+    writer = Writer(place, attempt, keep, reporter.note)
     try:
-        finished = _run(engine, reporter, writer)
+        run = Run.begun(experiment, shards, place, reporter, workers, writer, threads)
+        finished = run.go_on()
         writer.wait()
         if finished and workers.lead:
             writer.refuse_if_superseded()
-            _write_run(engine, place, attempt, parents)
+            write_run(experiment, run.recipe, run.state, run.switches, place, attempt, parents)
     finally:
         writer.close()
     return finished
 
 
-def _run(engine: Engine, reporter: Reporter, writer: Writer) -> bool:
-    train, state, curves = engine.experiment.train, engine.state, Curves()
-    while state.position < train.images:
-        engine.step(curves)
-        done = state.position >= train.images
-        due = done or crossed(state.position, step=train.batch, every=train.checkpoint_every)
-        if not due and not crossed(state.position, step=train.batch, every=train.report_every):
-            continue
-        row = curves.row(state.position, engine.workers)
-        if engine.workers.lead:
-            reporter.scalars(state.position, row)
-        command = Command(engine.workers.told_by_lead(reporter.command() if engine.workers.lead else 0))
-        if due or command is not Command.CONTINUE:
-            _checkpoint(engine, curves, reporter, writer)
-        if command is Command.STOP and not done:
-            return False
-    return True
+@dataclass
+class Run:
+    """One start of a run on one worker.  observer: on rank 0 alone."""
+
+    experiment: Experiment
+    place: RunPlace
+    reporter: Reporter
+    workers: Workers
+    writer: Writer
+    recipe: Recipe
+    switches: Switches
+    state: TrainState
+    step: Step
+    observer: Observer | None
+    curves: Curves = field(default_factory=Curves)
+    rows: list[Row] = field(default_factory=list)
+
+    @staticmethod
+    def begun(
+        experiment: Experiment, shards: Shards, place: RunPlace, reporter: Reporter, workers: Workers, writer: Writer,
+        threads: int | None,
+    ) -> Run:
+        """At the newest checkpoint, or at the beginning."""
+        train, device = experiment.train, workers.device
+        saved = _newest(place, workers)
+        switches = Switches.resolved(train, device, threads) if saved is None else \
+            Switches.kept(saved["facts"], device, place.store.uri(place.prefix))
+        switches.apply()
+        recipe = build_recipe(experiment, DataSpec(shards.shape, shards.classes, shards.kind))
+        state = TrainState.fresh(recipe, experiment.seed, device, switches)
+        batches = Batches(
+            shards.split("train"), seed=experiment.seed, batch=train.batch, rank=workers.rank, world=workers.world,
+            device=device, sampling=train.sampling, shuffle_shards=train.shuffle_shards, facts=shards.facts,
+        )
+        step = Step.of(experiment, recipe, batches, workers, state, switches)
+        observer = Observer.of(experiment, recipe, shards, device, reporter) if workers.lead else None
+        run = Run(experiment, place, reporter, workers, writer, recipe, switches, state, step, observer)
+        if saved is not None:
+            run._restore(saved)
+            if workers.lead and (elsewhere := switches.elsewhere(device)):
+                reporter.note(f"{place.store.uri(place.prefix)} was {elsewhere}")
+        if workers.lead:
+            place.drop_curves_after(state.position)
+        return run
+
+    def go_on(self) -> bool:
+        """To the end, rolling back as often as the config lets it.  False when a command stopped it."""
+        while True:
+            try:
+                return self._to_the_end()
+            except Diverged as error:
+                self._roll_back(error)
+
+    def _to_the_end(self) -> bool:
+        train, state = self.experiment.train, self.state
+        if not state.worlds or state.worlds[-1] != self.workers.world:
+            state.worlds = [*state.worlds, self.workers.world]
+        while state.position < train.images and state.ended is None:
+            # on its way to all workers while they take the step, so that nobody waits for it
+            told = self.workers.begin_to_tell(self.reporter.command() if self.workers.lead else Command.CONTINUE)
+            self.step.take(self.curves)
+            command = Command(told.result())
+            done = state.position >= train.images
+            if done or self._passed(train.report_every) or self._passed(train.sample_every):
+                self._row(sampled=done or self._passed(train.sample_every))
+            if done or state.ended or self._passed(train.checkpoint_every) or command is not Command.CONTINUE:
+                self._checkpoint()
+            if command is Command.STOP and not done and not state.ended:
+                return False
+        return True
+
+    def _passed(self, every: int) -> bool:
+        return crossed(self.state.position, step=self.experiment.train.batch, every=every)
+
+    def _row(self, *, sampled: bool) -> None:
+        """One row of the curves; a stop rule may end the run with it."""
+        row, ended = dict(self.curves.row(self.state.position, self.workers)), None
+        if self.observer is not None:
+            ended = self.observer.see(row, self.state, sampled=sampled)
+            self.rows.append(row)
+            self.writer.tell(row, self.observer.troubles)
+        if Command(self.workers.told_by_lead(Command.FINISH if ended else Command.CONTINUE)) is Command.FINISH:
+            self.state.ended = ended or "on another worker"
+
+    def _checkpoint(self) -> None:
+        self.state.refuse_non_finite()
+        refuse_disagreement(self.state, self.workers)
+        pending, saved = self.curves.snapshot(self.workers), ""
+        if self.observer is not None:
+            self.observer.compare_with_best(self.state)
+            snapshot = {**self.state.snapshot(), "curves": pending, "facts": self._facts()}
+            saved = self.writer.save(snapshot, self.rows, self.observer.take_pictures())
+        self.rows = []
+        self.reporter.checkpoint(self.state.position, saved)
+
+    def _facts(self) -> dict[str, Any]:
+        return {**self.switches.facts, "worlds": self.state.worlds, "rollbacks": self.state.rollbacks}
+
+    def _restore(self, saved: Mapping[str, Any]) -> None:
+        self.state.restore(saved)
+        self.curves = Curves.restored(saved["curves"], self.workers)
+
+    def _roll_back(self, error: Diverged) -> None:
+        """To the newest good checkpoint with lower learning rates; Diverged again when that is not to be."""
+        policy, before, at = self.experiment.train.on_divergence, self.state.rollbacks, self.state.position
+        self.writer.wait()
+        saved = _newest(self.place, self.workers)
+        good = f"the checkpoint of {saved['position']} images" if saved else "the beginning: no checkpoint was made yet"
+        if policy.policy == "stop" or len(before) >= policy.times:
+            tried = f" after {len(before)} roll-backs" if before else ""
+            raise Diverged(f"{error}{tried}; the last good state is {good}; lower the learning rates, or set "
+                           "train.on_divergence.policy=roll_back") from error
+        if saved:
+            self._restore(saved)
+        else:
+            self.state.restore(TrainState.fresh(self.recipe, self.experiment.seed, self.workers.device,
+                                                self.switches).snapshot())
+            self.curves = Curves()
+        lower = policy.factor ** (len(before) + 1 - len(self.state.rollbacks))
+        self.state.scale_learning_rates(lower)
+        self.state.rollbacks = [*before, {"at": at, "to": self.state.position, "why": str(error),
+                                          "learning_rates": policy.factor ** (len(before) + 1)}]
+        self.rows = []
+        if self.observer is not None:
+            self.observer.forget()
+            self.reporter.note(f"{error}; goes on from {good} with learning rates times "
+                               f"{policy.factor ** (len(before) + 1):g}")
 
 
-def _checkpoint(engine: Engine, curves: Curves, reporter: Reporter, writer: Writer) -> None:
-    saved = ""
-    engine.state.refuse_non_finite()
-    if engine.workers.lead:
-        facts = {
-            "device": engine.switches.device,
-            "threads": engine.switches.threads,
-            "worlds": engine.worlds,
-        }
-        saved = writer.save({**engine.state.snapshot(), "facts": facts}, curves.rows)
-    curves.rows = []
-    reporter.checkpoint(engine.state.position, saved)
-
-
-def _prepared(
-    experiment: Experiment, shards: Shards, place: RunPlace, workers: Workers, threads: int | None
-) -> Engine:
-    recipe = build_recipe(experiment, DataSpec(shards.shape, shards.classes, shards.kind))
-    state = TrainState.fresh(recipe, experiment.seed, workers.device)
-    switches = Switches(workers.device.type, threads or torch.get_num_threads())
-    worlds: list[int] = []
-    saved = _newest(place, workers)
-    if saved is not None:
-        switches = _kept_switches(saved["facts"], workers, place)
-        worlds = saved["facts"]["worlds"]
-        state.restore(saved)
-    if not worlds or worlds[-1] != workers.world:
-        worlds = [*worlds, workers.world]
-    torch.set_num_threads(switches.threads)
-    torch.backends.cudnn.benchmark = False  # would choose kernels, and so bits, by timing
-    torch.backends.cudnn.deterministic = True
-    batches = Batches(
-        shards.split("train"),
-        seed=experiment.seed,
-        batch=experiment.train.batch,
-        rank=workers.rank,
-        world=workers.world,
-        device=workers.device,
-        sampling=experiment.train.sampling,
-        shuffle_shards=experiment.train.shuffle_shards,
-        facts=shards.facts,
-    )
-    shared = {name: workers.share_gradients(network) for name, network in state.networks.items()}
-    return Engine(experiment, recipe, batches, workers, state, switches, worlds, shared)
+def _refuse_uneven(experiment: Experiment, workers: Workers) -> None:
+    train = experiment.train
+    if isinstance(train.workers, Elastic):
+        if workers.world * train.accumulate > train.batch:
+            raise ConfigError(f"train.batch={train.batch} has too few images for {workers.world} workers and "
+                              f"train.accumulate={train.accumulate}")
+    elif train.batch % workers.world:
+        raise ConfigError(f"train.batch={train.batch} does not split over {workers.world} workers")
 
 
 def _newest(place: RunPlace, workers: Workers) -> dict[str, Any] | None:
@@ -217,37 +215,3 @@ def _newest(place: RunPlace, workers: Workers) -> dict[str, Any] | None:
         raise CheckpointError(f"{place.store.uri(place.prefix)}/checkpoints/{name} is gone since rank 0 read it; "
                               "start again")
     return saved
-
-
-def _kept_switches(facts: Mapping[str, object], workers: Workers, place: RunPlace) -> Switches:
-    device = str(facts["device"])
-    if device != workers.device.type:
-        raise CheckpointError(
-            f"{place.store.uri(place.prefix)} was begun on {device} and this worker has {workers.device.type}, whose "
-            f"steps differ in their last bits; resume it on {device}, or remove its checkpoints to begin again"
-        )
-    return Switches(device, int(str(facts["threads"])))
-
-
-def _write_run(engine: Engine, place: RunPlace, attempt: int, parents: tuple[Parent, ...]) -> None:
-    """The finished run: averaged and raw weights, how a bundle builds the generator, and the curves."""
-    name, spec = engine.recipe.published()
-    with artefact(place.store, place.prefix, kind="run", key=place.key, parents=parents) as draft:
-        published = engine.state.averages.get(name, engine.state.networks[name])
-        save_file(_weights(published), draft.path / "generator.safetensors")
-        raw = {f"{n}.{k}": v for n, net in engine.state.networks.items() for k, v in _weights(net).items()}
-        save_file(raw, draft.path / "networks.safetensors")
-        (draft.path / "generator.json").write_text(spec.model_dump_json(indent=1) + "\n")
-        (draft.path / "metrics.jsonl").write_bytes(place.curves())
-        draft.facts.update(
-            position=engine.state.position,
-            attempts=attempt,
-            worlds=engine.worlds,
-            device=engine.switches.device,
-            threads=engine.switches.threads,
-        )
-
-
-def _weights(network: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-

@@ -45,7 +45,7 @@ class Reporter(Protocol):
         """A checkpoint of this position is on its way to the URI `saved`.  Called on every rank."""
 
     def command(self) -> Command:
-        """What to do next.  Asked after every step: it must not wait for anything."""
+        """What to do after the step that begins now.  Asked at every step: it must not wait for anything."""
 
 
 class Silent:

@@ -5,36 +5,65 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 from torch.optim import Adam as TorchAdam
 from torch.optim import Optimizer
 
 from gan_core.errors import Diverged
 from gan_core.recipes.recipe import Phase, Recipe
+from gan_core.train.switches import FLOAT16, Switches
+
+PLAIN = ("position", "rollbacks", "recent", "rules", "best", "worlds", "ended")
 
 
 @dataclass
 class TrainState:
-    """networks and averages by name, optimizers by phase, position in images seen."""
+    """Everything that a step or a decision about the run reads and changes.
+
+    networks and averages by name; optimizers and loss scalers (float16 alone) by phase; position in images seen;
+    rollbacks: {"at", "to", "learning_rates", "why"} each, newest last; recent: the newest rows of the curves; rules:
+    what the stop rules remember; best: {"position", "value"} of the best checkpoint; worlds: the numbers of workers
+    that took its steps, in order; ended: the stop rule's reason that ended the run here.  The last five are rank 0's.
+    """
 
     networks: dict[str, nn.Module]
     averages: dict[str, nn.Module]
     optimizers: dict[str, Optimizer]
-    position: int
+    scalers: dict[str, GradScaler]
+    position: int = 0
+    rollbacks: list[dict[str, Any]] = field(default_factory=list)
+    recent: list[dict[str, float]] = field(default_factory=list)
+    rules: dict[str, Any] = field(default_factory=dict)
+    best: dict[str, float] | None = None
+    worlds: list[int] = field(default_factory=list)
+    ended: str | None = None
 
     @staticmethod
-    def fresh(recipe: Recipe, seed: int, device: torch.device) -> TrainState:
+    def fresh(recipe: Recipe, seed: int, device: torch.device, switches: Switches | None = None) -> TrainState:
         """Position 0.  The weights depend on the seed alone, not on the device or the worker."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int.from_bytes(hashlib.sha256(f"{seed}/weights".encode()).digest()[:8], "big") >> 1)
             networks = {name: net.to(device).train() for name, net in recipe.networks().items()}
+        if switches is not None:
+            networks = {name: net.to(memory_format=switches.memory_format)  # type: ignore[call-overload]
+                        for name, net in networks.items()}
         averages = {name: copy.deepcopy(networks[name]).eval().requires_grad_(False) for name in recipe.averaged}
-        optimizers = {phase.name: _optimizer(phase, networks) for phase in recipe.phases()}
-        return TrainState(networks, averages, optimizers, 0)
+        owners = [phase for phase in recipe.phases() if phase.shares is None]
+        optimizers = {phase.name: _optimizer(phase, recipe.phases(), networks) for phase in owners}
+        scaled = switches is not None and switches.precision == FLOAT16
+        scalers = {phase.name: GradScaler(device.type) for phase in owners} if scaled else {}
+        return TrainState(networks, averages, optimizers, scalers)
+
+    def scale_learning_rates(self, factor: float) -> None:
+        """Multiplies the learning rate of every optimizer; its state keeps it."""
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] *= factor
 
     def average(self, decay: float) -> None:
         """Moves each average towards its network: average ← decay · average + (1 − decay) · network.
@@ -51,22 +80,24 @@ class TrainState:
                         a.copy_(b)
 
     def refuse_non_finite(self) -> None:
-        """Diverged, naming the tensor, when a weight or running statistic is not finite."""
-        for network_name, network in self.networks.items():
-            for name, tensor in network.state_dict().items():
-                if not bool(torch.isfinite(tensor).all()):
-                    raise Diverged(f"{network_name}.{name} is not finite after {self.position} images; "
-                                   "lower the learning rates")
+        """Diverged, naming the tensors, when a weight or running statistic is not finite."""
+        tensors = {f"{net}.{name}": tensor for net, network in self.networks.items()
+                   for name, tensor in network.state_dict().items()}
+        finite = torch.stack([torch.isfinite(tensor).all() for tensor in tensors.values()]).tolist()
+        bad = [name for name, good in zip(tensors, finite, strict=True) if not good]
+        if bad:
+            others = f" and {len(bad) - 1} other tensors are" if bad[1:] else " is"
+            raise Diverged(f"{bad[0]}{others} not finite after {self.position} images")
 
     def snapshot(self) -> dict[str, Any]:
         """A copy on the CPU that later steps do not change; tensors, numbers, strings and dicts only."""
-        live = {
+        copied: dict[str, Any] = _copied({
             "networks": {name: net.state_dict() for name, net in self.networks.items()},
             "averages": {name: net.state_dict() for name, net in self.averages.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
-            "position": self.position,
-        }
-        copied: dict[str, Any] = _copied(live)
+            "scalers": {name: scaler.state_dict() for name, scaler in self.scalers.items()},
+            **{name: getattr(self, name) for name in PLAIN},
+        })
         return copied
 
     def restore(self, saved: Mapping[str, Any]) -> None:
@@ -77,12 +108,23 @@ class TrainState:
             net.load_state_dict(saved["averages"][name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(saved["optimizers"][name])
-        self.position = saved["position"]
+        for name, scaler in self.scalers.items():
+            scaler.load_state_dict(saved["scalers"][name])
+        for name in PLAIN:
+            setattr(self, name, _copied(saved[name]))
 
 
-def _optimizer(phase: Phase, networks: Mapping[str, nn.Module]) -> Optimizer:
+def _optimizer(phase: Phase, phases: tuple[Phase, ...], networks: Mapping[str, nn.Module]) -> Optimizer:
+    """Adam for a phase and those that share it.
+
+    In the time of one of the phase's steps the optimizer takes 1 + Σ 1 / every: with learning rate and decays to the
+    power of 1 / that, both together move as far and remember as long as the phase alone would (Karras et al. 2020).
+    """
     weights = [weight for name in phase.networks for weight in networks[name].parameters()]
-    return TorchAdam(weights, phase.optimizer.learning_rate, phase.optimizer.betas, fused=True)
+    per_step = 1 + sum(1 / other.every for other in phases if other.shares == phase.name)
+    beta1, beta2 = phase.optimizer.betas
+    return TorchAdam(weights, phase.optimizer.learning_rate / per_step,
+                     (beta1 ** (1 / per_step), beta2 ** (1 / per_step)), fused=True)
 
 
 def _tensors(network: nn.Module) -> list[Tensor]:

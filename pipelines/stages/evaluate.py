@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 import json
+import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +18,11 @@ from gan_core.data.shards import open_shards
 from gan_core.manifest import Manifest, Parent, artefact, missing_files, read_manifest, read_named, tool_versions
 from gan_core.metrics.domain import FACTS_FILE, WEIGHTS_FILE, DomainNetwork, train_domain
 from gan_core.metrics.evaluate import Measured, measure, requested_labels
-from gan_core.pictures import grid
+from gan_core.pictures import grid, png
 from gan_core.store import Store
 from pipelines.handles import Shards, Trained
 from pipelines.keys import PREFIX_CHARS
-from pipelines.report import Report, write_report
+from pipelines.report import MOST_GRIDS, Report, spread, write_report
 
 PER_CLASS = 10  # samples of each class in the grid: one row a class
 MOST_ROWS = 20
@@ -71,16 +74,16 @@ def _samples(generator: Generator, seed: int) -> bytes:
     """PNG of generated images: a row for each class, or a square where there are none."""
     rows = min(generator.classes, MOST_ROWS)
     labels = np.repeat(np.arange(rows), PER_CLASS) if rows else None
-    return _png(generator.sample(rows * PER_CLASS or UNLABELLED, seed=seed, label=labels))
+    return _grid(generator.sample(rows * PER_CLASS or UNLABELLED, seed=seed, label=labels))
 
 
 def _real(data: Data, split: str, classes: int) -> bytes:
     """PNG of real images, laid out as `_samples` does."""
     images, labels = data.split(split).images, data.split(split).labels
     if not classes or labels is None:
-        return _png(images[:UNLABELLED])
+        return _grid(images[:UNLABELLED])
     rows = [_padded(images[labels == label][:PER_CLASS]) for label in range(min(classes, MOST_ROWS))]
-    return _png(np.concatenate(rows))
+    return _grid(np.concatenate(rows))
 
 
 def _padded(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -89,10 +92,8 @@ def _padded(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.concatenate([images, np.full((missing, *images.shape[1:]), 255, np.uint8)])
 
 
-def _png(images: NDArray[np.uint8]) -> bytes:
-    file = io.BytesIO()
-    grid(images, PER_CLASS).save(file, "PNG")
-    return file.getvalue()
+def _grid(images: NDArray[np.uint8]) -> bytes:
+    return png(grid(images, PER_CLASS))
 
 
 def _report(
@@ -116,8 +117,32 @@ def _report(
         real_png=real,
         lineage=[(parent.kind, parent.uri.removeprefix(f"{store.url}/"), parent.digest) for parent in parents],
         versions=tool_versions(),
-        notes=[],
+        notes=_notes(run.facts),
+        grids=_grids_over_time(store, trained.prefix),
     )
+
+
+def _notes(facts: Mapping[str, Any]) -> list[str]:
+    """What a reader of the curves should know of how the run went."""
+    notes = []
+    if facts.get("ended"):
+        notes.append(f"A rule of the experiment ended training after {facts['position']:,} images: {facts['ended']}.")
+    for back in facts.get("rollbacks") or ():
+        notes.append(f"After {back['at']:,} images training went back to {back['to']:,}, and on with learning rates "
+                     f"times {back['learning_rates']:g}: {back['why']}.")
+    if facts.get("best"):
+        notes.append(f"The weights are those of the best checkpoint, after {facts['weights_of']:,} images.")
+    return notes
+
+
+def _grids_over_time(store: Store, prefix: str) -> list[tuple[int, bytes]]:
+    """Samples of the same noise at positions spread over the run: beside the run, not part of it, and perhaps gone."""
+    grids = []
+    names = [name for name in store.names(f"{prefix}/samples") if re.fullmatch(r"\d+\.png", name)]
+    for name in spread(names, MOST_GRIDS):
+        with contextlib.suppress(FileNotFoundError):
+            grids.append((int(name.removesuffix(".png")), store.read(f"{prefix}/samples/{name}")))
+    return grids
 
 
 def _curves(store: Store, prefix: str, run: Manifest) -> list[dict[str, float]]:

@@ -74,6 +74,12 @@ class Cycle:
         return (Phase("generators", GENERATORS, self.options.optimizer),
                 Phase("discriminators", DISCRIMINATORS, self.options.optimizer))
 
+    def common(self, nets: Networks, batch: Batch, draw: Draw) -> Batch:
+        return {}
+
+    def logits(self, nets: Networks, batch: Batch) -> dict[str, Tensor]:
+        return {"judge_light": nets["judge_light"](batch["image"])}
+
     def loss(self, phase: str, nets: Networks, batch: Batch, draw: Draw) -> Loss:
         light, dark = batch["image"], -batch["image"] + 0.01 * draw.normal("grain", *self.shape)
         return self._g_loss(nets, light, dark) if phase == "generators" else self._d_loss(nets, light, dark)

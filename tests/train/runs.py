@@ -23,10 +23,16 @@ RUN = "runs/r"
 
 @dataclass
 class Scripted:
-    """Gives its commands at their positions, dies at another, and remembers what it heard."""
+    """Gives its commands at their positions, dies at another, and remembers what it heard.
+
+    start, step: where this start of the run begins, and the images of a step; it is asked once a step.
+    """
 
     commands: Mapping[int, Command] = field(default_factory=dict)
     dies_at: int = -1
+    start: int = 0
+    step: int = 64
+    asked: int = 0
     rows: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     saved: list[tuple[int, str]] = field(default_factory=list)
     troubles: list[tuple[int, Trouble]] = field(default_factory=list)
@@ -47,11 +53,12 @@ class Scripted:
         self.saved.append((position, saved))
 
     def command(self) -> Command:
-        return self.commands.get(self.rows[-1][0], Command.CONTINUE) if self.rows else Command.CONTINUE
+        self.asked += 1
+        return self.commands.get(self.start + self.asked * self.step, Command.CONTINUE)
 
 
-def stop_at(position: int) -> Scripted:
-    return Scripted({position: Command.STOP})
+def stop_at(position: int, start: int = 0, step: int = 64) -> Scripted:
+    return Scripted({position: Command.STOP}, start=start, step=step)
 
 
 def place(store: Store, key: str = "k") -> RunPlace:

@@ -1,0 +1,52 @@
+"""The finished run: averaged and raw weights, how a bundle builds the generator, and the curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from gan_core.config import Experiment
+from gan_core.errors import CheckpointError
+from gan_core.manifest import Parent, artefact
+from gan_core.recipes.recipe import Recipe
+from gan_core.train.checkpoint import RunPlace
+from gan_core.train.state import TrainState
+from gan_core.train.switches import Switches
+
+
+def write_run(
+    experiment: Experiment, recipe: Recipe, state: TrainState, switches: Switches, place: RunPlace, attempt: int,
+    parents: tuple[Parent, ...],
+) -> None:
+    """Writes it from the last state, or from the best checkpoint when `train.best_by` is set; manifest last."""
+    saved = state.snapshot() if state.best is None else _best(state, place)
+    name, spec = recipe.published()
+    with artefact(place.store, place.prefix, kind="run", key=place.key, parents=parents) as draft:
+        published = saved["averages"].get(name, saved["networks"][name])
+        save_file(_plain(published), draft.path / "generator.safetensors")
+        raw = {f"{n}.{k}": v for n, weights in saved["networks"].items() for k, v in _plain(weights).items()}
+        save_file(raw, draft.path / "networks.safetensors")
+        (draft.path / "generator.json").write_text(spec.model_dump_json(indent=1) + "\n")
+        (draft.path / "metrics.jsonl").write_bytes(place.curves())
+        draft.facts.update(
+            position=state.position, weights_of=saved["position"], attempts=attempt, worlds=state.worlds,
+            rollbacks=state.rollbacks, ended=state.ended, best=state.best, **switches.facts,
+        )
+
+
+def _best(state: TrainState, place: RunPlace) -> dict[str, Any]:
+    assert state.best is not None
+    position = int(state.best["position"])
+    name = place.name_at(position)
+    saved = place.load(name) if name else None
+    if saved is None:
+        raise CheckpointError(f"{place.store.uri(place.prefix)}: the best checkpoint, of {position} images, is gone; "
+                              "remove the checkpoints after it and start again, or leave train.best_by out")
+    return saved
+
+
+def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.contiguous() for name, tensor in weights.items()}

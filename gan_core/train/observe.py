@@ -1,0 +1,87 @@
+"""What rank 0 makes of each row: what it measures besides, what goes wrong, whether to end, which state is best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from gan_core.config import Experiment
+from gan_core.data.shards import Shards
+from gan_core.errors import ConfigError
+from gan_core.recipes.recipe import Recipe
+from gan_core.train.report import Reporter, Trouble
+from gan_core.train.state import TrainState
+from gan_core.train.stop_rules import judge
+from gan_core.train.trouble import troubles
+from gan_core.train.watch import Watch
+
+REMEMBERED = 64  # rows that troubles are looked for in
+
+
+@dataclass
+class Observer:
+    """Rank 0's view of a run; `troubles`: those that last."""
+
+    experiment: Experiment
+    watch: Watch
+    reporter: Reporter
+    troubles: list[Trouble] = field(default_factory=list)
+    pictures: dict[str, bytes] = field(default_factory=dict)
+
+    @staticmethod
+    def of(
+        experiment: Experiment, recipe: Recipe, shards: Shards, device: torch.device, reporter: Reporter
+    ) -> Observer:
+        return Observer(experiment, Watch(recipe, shards, experiment.seed, device), reporter)
+
+    def see(self, row: dict[str, Any], state: TrainState, *, sampled: bool) -> str | None:
+        """Completes a row and reports it; the reason when a stop rule ends the run with it."""
+        row |= {f"loss_scale/{phase}": scaler.get_scale() for phase, scaler in state.scalers.items()}
+        if sampled:
+            row |= self.watch.measure(state.networks, state.averages)
+            picture = self.watch.grid(state.averages)
+            if picture is not None:
+                self.pictures[f"samples/{state.position:012d}.png"] = picture
+        state.recent = [*state.recent, row][-REMEMBERED:]
+        found = troubles(state.recent)
+        self.reporter.scalars(state.position, row)
+        known = {trouble.name for trouble in self.troubles}
+        for trouble in found:
+            if trouble.name not in known:
+                self.reporter.trouble(state.position, trouble)
+        self.troubles = found
+        if sampled:
+            self._refuse_unknown_metric(state)
+        state.rules, ended = judge(self.experiment.train.stop_when, state.rules, row, found)
+        if ended:
+            self.reporter.note(f"ended after {state.position:,} images: {ended}")
+        return ended
+
+    def compare_with_best(self, state: TrainState) -> None:
+        """Makes this state the best one so far when the newest value of the metric says so."""
+        by = self.experiment.train.best_by
+        measured = [row for row in state.recent if by is not None and by.metric in row]
+        if by is None or not measured:
+            return
+        value = measured[-1][by.metric]
+        sign = -1 if by.goal == "max" else 1
+        if state.best is None or sign * value < sign * state.best["value"]:
+            state.best = {"position": state.position, "value": value}
+
+    def take_pictures(self) -> dict[str, bytes]:
+        """The sample grids since the last checkpoint, by path below the run."""
+        taken, self.pictures = self.pictures, {}
+        return taken
+
+    def forget(self) -> None:
+        """After a roll-back: what was seen since has not happened."""
+        self.troubles, self.pictures = [], {}
+
+    def _refuse_unknown_metric(self, state: TrainState) -> None:
+        by = self.experiment.train.best_by
+        known = {name for row in state.recent for name in row} - {"position"}
+        if by is not None and by.metric not in known:
+            raise ConfigError(f"train.best_by.metric={by.metric}: the curves have no such name; they have: "
+                              f"{', '.join(sorted(known))}")

@@ -1,0 +1,187 @@
+"""What is seen of a run from outside its losses: the same noise and the same real examples, looked at again and again.
+
+    diversity/pairwise      mean distance between two samples of fixed noise ÷ that between two real examples
+    diversity/class         the same within a class, for the class where it is smallest
+    agreement/class         share of samples whose nearest class mean of real images is that of the class asked for
+    agreement/real          the same share of held-out real images: what a perfect generator would reach, not 1
+    logits/train            mean logit of the discriminators on fixed training examples
+    logits/validation       on fixed validation examples, which no discriminator has been trained on
+    overfit/discriminator   share of pairs of a training and a validation example of which the training one has the
+                            higher logit: ½ where the discriminator cannot tell them apart, 1 where it knows the
+                            training set by heart
+
+Diversity is 1 for samples as far apart as the data and goes to 0 as they become one picture; distances are L2 between
+whole examples.  These samples are of the averaged weights, which are what is published and which follow slowly;
+diversity/raw_pairwise, diversity/raw_class and agreement/raw_class are of the weights as they are being trained, where
+a collapse shows first.  All of it is a function of (seed, networks), whoever looks and on however many workers they
+were trained.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from gan_core.data.batches import Batches, ready
+from gan_core.data.sampler import stream
+from gan_core.data.shards import IMAGE, RemoteSplit, Shards, Split
+from gan_core.pictures import grid, png, to_uint8
+from gan_core.recipes.draw import Draw
+from gan_core.recipes.recipe import Recipe
+from gan_core.train.likeness import Real
+
+NAMES = ("diversity/", "agreement/", "logits/train", "logits/validation", "overfit/")
+"""What the names of its measurements begin with."""
+ALWAYS = "logits/train"
+"""Measured of every recipe and data set, so that a row without it was not watched."""
+
+UNLABELLED = 64  # samples of fixed noise where there are no classes, and at least about as many where there are
+PER_CLASS = 10  # samples of each class on the grid, and no fewer measured
+MOST_CLASSES = 10  # classes looked at: with more, some that lie evenly among them
+JUDGED = 256  # fixed real examples of each split that the discriminators judge
+JUDGED_BYTES = 32 * 2**20  # of such examples as they are stored, so that large images are fewer
+AT_ONCE = 64  # examples that a network is given at one time
+MOST_FILES = 4  # of a set that is larger than the cache: real examples are looked for in these alone
+SQUARE = 8  # columns of a grid without classes
+PICTURED = (1, 3)  # channels that a picture may have
+
+Networks = Mapping[str, nn.Module]
+
+
+class Watch:
+    """Fixed noise, fixed real examples, and what they say of the networks as they are now.
+
+    Made once a run, from the same (recipe, shards, seed) with the same result; `measure` and `grid` leave networks,
+    gradients, running statistics and random numbers as they were.
+    """
+
+    def __init__(self, recipe: Recipe, shards: Shards, seed: int, device: torch.device) -> None:
+        self._recipe, self._seed, self._device = recipe, seed, device
+        self._is_image = shards.kind == IMAGE
+        self._labels = _dealt(_conditions(recipe), device)
+        n = UNLABELLED if self._labels is None else len(self._labels)
+        draw = Draw(seed, 0, n, slice(0, n), device, "watch")
+        self._inputs = recipe.inputs(draw, self._labels)
+        splits = {name: _at_hand(shards.split(name)) for name in ("train", "validation") if shards.splits.get(name)}
+        self._judged = {name: _fixed(split, shards, stream(seed, "watch"), device) for name, split in splits.items()}
+        self._real = Real.of(splits, self._labels, n, device)
+
+    def measure(self, networks: Networks, averages: Networks) -> dict[str, float]:
+        """What can be measured of this data and recipe, by the names above; a value that is not finite is left out."""
+        with self._undisturbed(networks, averages):
+            averaged = self._real.compare(self._samples({**networks, **averages}), self._labels)
+            raw = self._real.compare(self._samples(networks), self._labels)
+            found = {**averaged, **_as_raw(raw), **self._logits(networks)}
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
+    def grid(self, averages: Networks) -> bytes | None:
+        """PNG of the samples of fixed noise: a class a row, or a square.  None where samples are no grey or RGB images.
+        """
+        with self._undisturbed(averages):
+            samples = self._samples(averages)
+        if not self._is_image or samples.dim() != 4 or samples.shape[1] not in PICTURED:
+            return None
+        if self._labels is not None:
+            samples = torch.cat([samples[self._labels == label][:PER_CLASS] for label in self._labels.unique()])
+        images = to_uint8(samples.float().cpu().numpy())
+        return png(grid(images, SQUARE if self._labels is None else PER_CLASS))
+
+    def _undisturbed(self, *kinds: Networks) -> AbstractContextManager[None]:
+        return _undisturbed([net for networks in kinds for net in networks.values()], self._seed, self._device)
+
+    def _samples(self, networks: Networks) -> Tensor:
+        n = len(next(iter(self._inputs.values())))
+        parts = [{name: value[i : i + AT_ONCE] for name, value in self._inputs.items()} for i in range(0, n, AT_ONCE)]
+        return torch.cat([self._recipe.generate(networks, part) for part in parts])
+
+    def _logits(self, networks: Networks) -> dict[str, float]:
+        """Means over discriminators; with several of them also each one's own."""
+        judged = {split: self._judge(networks, examples) for split, examples in self._judged.items()}
+        found: dict[str, float] = {}
+        for split, by_name in judged.items():
+            found |= _with_mean(f"logits/{split}", {name: float(logits.mean()) for name, logits in by_name.items()})
+        if "validation" in judged:
+            told = {name: _told_apart(train, judged["validation"][name]) for name, train in judged["train"].items()}
+            found |= _with_mean("overfit/discriminator", told)
+        return found
+
+    def _judge(self, networks: Networks, examples: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """[n] logits of each discriminator, by name."""
+        parts: dict[str, list[Tensor]] = {}
+        for start in range(0, len(next(iter(examples.values()))), AT_ONCE):
+            part = {name: ready(values[start : start + AT_ONCE]) for name, values in examples.items()}
+            for name, logits in self._recipe.logits(networks, part).items():
+                parts.setdefault(name, []).append(logits.float())
+        return {name: torch.cat(logits) for name, logits in parts.items()}
+
+
+def _as_raw(found: Mapping[str, float]) -> dict[str, float]:
+    """diversity/class as diversity/raw_class; what does not depend on the samples is not repeated."""
+    return {name.replace("/", "/raw_"): value for name, value in found.items() if name != "agreement/real"}
+
+
+def _with_mean(name: str, each: Mapping[str, float]) -> dict[str, float]:
+    if not each:
+        return {}
+    own = {f"{name}/{inner}": value for inner, value in each.items()} if len(each) > 1 else {}
+    return {name: sum(each.values()) / len(each), **own}
+
+
+def _told_apart(train: Tensor, validation: Tensor) -> float:
+    """Share of pairs in which the first is higher, [n] and [m] logits; half of those that are equal counts."""
+    above = train[:, None] - validation[None]
+    return float(((above > 0).float() + (above == 0).float() / 2).mean())
+
+
+def _conditions(recipe: Recipe) -> int:
+    """How many labels the published generator is told apart by; 0 when it takes none."""
+    return max((taken.classes for taken in recipe.published()[1].inputs.values()), default=0)
+
+
+def _dealt(classes: int, device: torch.device) -> Tensor | None:
+    """[n] int64: as many samples of each class that is looked at."""
+    if not classes:
+        return None
+    looked_at = min(classes, MOST_CLASSES)
+    each = max(PER_CLASS, UNLABELLED // looked_at)
+    return (torch.arange(looked_at, device=device) * classes // looked_at).repeat_interleave(each)
+
+
+def _at_hand(split: Split) -> Split:
+    """The split, or some files of one that is larger than the cache: not all of it is fetched for this."""
+    if not isinstance(split, RemoteSplit):
+        return split
+    files = len(split.counts)
+    n = min(files, MOST_FILES, max(1, split.largest_group))
+    return split.open([number * files // n for number in range(n)])
+
+
+def _fixed(split: Split, shards: Shards, seed: int, device: torch.device) -> dict[str, Tensor]:
+    """Examples as they are stored, all columns, in an order of their own."""
+    example_bytes = sum(parts[0][0].nbytes for parts in split.columns.values())
+    n = min(len(split), JUDGED, max(1, JUDGED_BYTES // example_bytes))
+    batches = Batches(split, seed=seed, batch=n, rank=0, world=1, device=device, facts=shards.facts)
+    return batches.take(0)
+
+
+@contextmanager
+def _undisturbed(networks: Iterable[nn.Module], seed: int, device: torch.device) -> Iterator[None]:
+    """Networks as they are used, not trained: no gradients, no statistics of what they are given; all put back after.
+
+    A recipe's networks may draw random numbers; here they draw the same ones every time.
+    """
+    modes = {module: module.training for network in networks for module in network.modules()}
+    devices = [device] if device.type == "cuda" else []
+    with torch.no_grad(), torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        try:
+            for module in modes:
+                module.training = False
+            yield
+        finally:
+            for module, training in modes.items():
+                module.training = training

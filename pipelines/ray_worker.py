@@ -1,0 +1,140 @@
+"""What each training worker runs under Ray Train: the core's loop, with a reporter that fits Ray.
+
+Ray keeps nothing that is needed: checkpoints are the core's own, in the store, and a restart finds them there.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
+from typing import Any
+
+import ray.train
+
+from gan_core import errors
+from gan_core.config import experiment_from
+from gan_core.data.shards import open_shards
+from gan_core.errors import GanError, StoreError
+from gan_core.manifest import MANIFEST, Parent
+from gan_core.store import Store
+from gan_core.train.checkpoint import RunPlace
+from gan_core.train.loop import fit
+from gan_core.train.report import Command, Trouble
+from pipelines.stop import Orders
+
+_here: RayReporter | None = None  # of the rank that this process is
+
+
+class RayReporter:
+    """The core's reporter on a Ray worker: every rank reports at checkpoints, without an upload.
+
+    orders: on rank 0, what is asked from outside.  saved: where the newest checkpoint is, or will soon be.
+    """
+
+    def __init__(self, orders: Orders | None) -> None:
+        self.orders = orders
+        self.saved = ""
+
+    def scalars(self, position: int, values: Mapping[str, float]) -> None:
+        """The curves are in the store; whoever watches reads them there."""
+
+    def trouble(self, position: int, trouble: Trouble) -> None:
+        """The store has it; whoever watches reads it there."""
+
+    def note(self, text: str) -> None:
+        if self.orders is not None:
+            self.orders.say(text)
+
+    def checkpoint(self, position: int, saved: str) -> None:
+        self.saved = saved
+        ray.train.report({"position": position, "checkpoint": saved})
+
+    def command(self) -> Command:
+        return self.orders.command() if self.orders is not None else Command.CONTINUE
+
+
+def train_on_worker(config: dict[str, Any]) -> bool:
+    """One start of the run on this worker.  True when the run is finished, False when it was stopped."""
+    global _here
+    store = Store(config["store"])
+    place = RunPlace(store, config["prefix"], config["key"])
+    raise_recorded(place, config["fit_id"])  # Ray restarts after any error; this one would only come again
+    lead = ray.train.get_context().get_world_rank() == 0
+    orders = Orders(Store(config["store"]), place.prefix, config["fit_id"], _preemption) if lead else None
+    _here = RayReporter(orders)
+    if orders is not None and place.newest_attempt() > config["attempts"]:
+        orders.say(_goes_on(place))
+    try:
+        with orders or nullcontext():
+            return fit(
+                experiment_from(config["experiment"]),
+                open_shards(store, config["shards"]),
+                place,
+                _here,
+                parents=tuple(Parent(**parent) for parent in config["parents"]),
+                threads=config["threads"],
+            )
+    except GanError as error:
+        record = json.dumps({"error": type(error).__name__, "message": str(error)})
+        with suppress(StoreError):  # a full disk takes no record either; Ray carries the error's text
+            store.write(_failure(place, config["fit_id"]), record.encode())
+        raise
+
+
+def checkpoint_now(timeout_s: float) -> bool:
+    """In the process of rank 0, beside training: has a checkpoint made and waits until it is whole in the store.
+
+    False when that takes longer.
+    """
+    reporter = _here
+    if reporter is None or reporter.orders is None:
+        return False
+    before, store = reporter.saved, reporter.orders.store
+    reporter.orders.want_checkpoint()
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        path = reporter.saved.removeprefix(store.url + "/")
+        if reporter.saved != before and store.exists(f"{path}/{MANIFEST}"):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def raise_recorded(place: RunPlace, fit_id: str) -> None:
+    """The error that ended this start of the run, raised again; nothing when there is none that a person can mend."""
+    try:
+        record = json.loads(place.store.read(_failure(place, fit_id)))
+    except FileNotFoundError:
+        return
+    raise getattr(errors, record["error"])(record["message"])
+
+
+def _failure(place: RunPlace, fit_id: str) -> str:
+    return f"{place.prefix}/failures/{fit_id}.json"
+
+
+def _preemption() -> str | None:
+    """Why a checkpoint is wanted at once, when Ray knows that a node of this run will be taken away.
+
+    ray.train.get_preemption_info() is a barrier of all workers, and would be one more at every step; this is what it
+    would tell all of them.
+    """
+    from ray.train.v2._internal.execution.context import get_train_context
+
+    info = get_train_context().preemption_context.preemption_info
+    if info is None:
+        return None
+    workers = ", ".join(str(rank) for rank in info.preempted_ranks)
+    left = "" if info.deadline_ms is None else f" in {max(0, info.deadline_ms / 1000 - time.time()):.0f} s"
+    return f"the node of worker {workers} will be taken away{left}"
+
+
+def _goes_on(place: RunPlace) -> str:
+    world = ray.train.get_context().get_world_size()
+    workers = f"{world} worker{'s' if world > 1 else ''}"
+    for name in reversed(place.checkpoints()):
+        if place.store.exists(f"{place.prefix}/checkpoints/{name}/{MANIFEST}"):
+            return f"training goes on with {workers} from {int(name.partition('-')[0]):,} images"
+    return f"training begins again with {workers}"
