@@ -41,12 +41,8 @@ def transient(error: BaseException) -> bool:
 
 def reason(error: BaseException) -> str:
     """What went wrong, in one line without secrets."""
-    for cause in _causes(error):
-        said = str(cause.strerror or cause) if isinstance(cause, OSError) else str(cause)
-        if said.strip():
-            break
-    named = said if isinstance(cause, OSError | GanError) else f"{type(cause).__name__}: {said}"
-    line = re.sub(r"://[^/@\s]+@", "://", " ".join(named.split()))
+    line = next(filter(None, map(_said, _causes(error))), type(error).__name__)
+    line = re.sub(r"://[^/@\s]+@", "://", line)
     for secret in (os.environ.get(name, "") for name in SECRETS):
         if len(secret) >= SHORTEST_SECRET:
             line = line.replace(secret, "***")
@@ -59,6 +55,12 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while cause is not None:
         yield cause
         cause = cause.__cause__
+
+
+def _said(error: BaseException) -> str:
+    """Its own words in one line, with its kind where they may not say enough; empty when it has none."""
+    said = " ".join(str(isinstance(error, OSError) and error.strerror or error).split())
+    return said if not said or isinstance(error, OSError | GanError) else f"{type(error).__name__}: {said}"
 
 
 def _http_status(error: BaseException) -> int | None:

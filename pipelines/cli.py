@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gan_core import plugin_files
 from gan_core.errors import GanError
-from gan_core.store import DEFAULT_STORE
-from pipelines.cli_dataset import PluginOption, dataset
+from pipelines.cli_dataset import dataset
 from pipelines.cli_models import models, sample
 from pipelines.interrupt import end_interrupted
+from pipelines.options import (
+    DEFAULT_STORE,
+    ExperimentArgument,
+    JsonOption,
+    PluginOption,
+    ProfileOption,
+    RemakeOption,
+    SetOption,
+    StoreOption,
+)
+
+if TYPE_CHECKING:
+    from pipelines.run import Outcome
 
 NETWORK_CLIENTS = ("aiobotocore", "aiohttp", "botocore", "urllib3")
 
@@ -34,22 +46,6 @@ app.add_typer(config_app, name="config")
 app.add_typer(dataset, name="dataset")
 app.add_typer(models, name="models")
 app.command()(sample)
-
-ExperimentArgument = Annotated[
-    str, typer.Argument(metavar="EXPERIMENT", help="YAML file, for example configs/digits.yaml", show_default=False)
-]
-StoreOption = Annotated[str, typer.Option("--store", metavar="URL|PATH", help="Where everything is kept.")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="a.b=c", help="One setting, instead of the file's; repeatable.")
-]
-ProfileOption = Annotated[
-    str | None, typer.Option("--profile", metavar="NAME|FILE", help="Where to run: configs/profiles/NAME.yaml.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-RemakeOption = Annotated[
-    list[str] | None,
-    typer.Option("--remake", metavar="STAGE", help="Make a stage's result again though it is there; repeatable."),
-]
 
 
 @app.command()
@@ -75,6 +71,37 @@ def run(
         outcome = run_experiment(experiment, store, set_ or [], profile, remake or [])
     except KeyboardInterrupt:
         end_interrupted("the same command goes on from the newest checkpoint")
+    _end(outcome, as_json)
+
+
+@app.command()
+def train(
+    experiment: ExperimentArgument,
+    store: StoreOption = DEFAULT_STORE,
+    set_: SetOption = None,
+    profile: ProfileOption = None,
+    plugin: PluginOption = None,
+    remake: RemakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prepares the data where it is not there, trains, and stops; `gan run` goes on with what it made.
+
+    The same command goes on after any interruption, and costs seconds when it is trained already.
+
+    Example: gan train configs/digits.yaml --set train.batch=256
+    """
+    from pipelines.train_run import train_experiment
+
+    plugin_files.use(plugin or [])
+    try:
+        outcome = train_experiment(experiment, store, set_ or [], profile, remake or [])
+    except KeyboardInterrupt:
+        end_interrupted("the same command goes on from the newest checkpoint")
+    _end(outcome, as_json)
+
+
+def _end(outcome: Outcome, as_json: bool) -> None:
+    """What became of a run, as JSON where that is wanted; raises what it did not end well for."""
     if as_json:
         _print_json(outcome.as_json(), indent=None)
     if outcome.error is not None:

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import typer
 
 from gan_core import plugin_files
-from gan_core.store import DEFAULT_STORE, Store
 from pipelines.interrupt import end_interrupted
+from pipelines.options import DEFAULT_STORE, JsonOption, PluginOption, ProfileOption, StoreOption
 
 HELP = """Data sets: what can be read, what is wrong with one, and what is prepared.
 
@@ -38,14 +38,6 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="a.b=c", help="One setting; with --source, option=value too.  Repeatable."),
 ]
-StoreOption = Annotated[str, typer.Option("--store", metavar="URL|PATH", help="Where everything is kept.")]
-PluginOption = Annotated[
-    list[str] | None,
-    typer.Option("--plugin", metavar="FILE.py", help="A file that defines a data set's class; repeatable.",
-                 show_default=False),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-
 
 @dataset.command("list")
 def list_datasets(store: StoreOption = DEFAULT_STORE, plugin: PluginOption = None, as_json: JsonOption = False) -> None:
@@ -53,6 +45,7 @@ def list_datasets(store: StoreOption = DEFAULT_STORE, plugin: PluginOption = Non
 
     Example: gan dataset list --store s3://bucket/gans
     """
+    from gan_core.store import Store
     from pipelines.datasets import prepared_sets, sources
     from pipelines.show_datasets import prepared_table, sources_table
 
@@ -138,9 +131,7 @@ def prepare(
     set_: SetOption = None,
     plugin: PluginOption = None,
     store: StoreOption = DEFAULT_STORE,
-    profile: Annotated[
-        str | None, typer.Option("--profile", metavar="NAME|FILE", help="Where to run: configs/profiles/NAME.yaml.")
-    ] = None,
+    profile: ProfileOption = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes that write shards; all CPUs without it.")
     ] = None,
@@ -150,6 +141,7 @@ def prepare(
 
     Example: gan dataset prepare configs/digits.yaml --store ./store
     """
+    from gan_core.store import Store
     from pipelines.dataset_address import experiment_at
     from pipelines.datasets import record_prepared
     from pipelines.plan import Planner
@@ -191,6 +183,7 @@ def show(
 
     Example: gan dataset show digits --out preview.png
     """
+    from gan_core.store import Store
     from pipelines.show_datasets import show_dataset
 
     plugin_files.use(plugin or [])

@@ -14,24 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gan_core.errors import ConfigError, DamagedFile
-from gan_core.manifest import MANIFEST, Manifest, Parent, damaged_files, read_manifest, read_named
-from gan_core.store import DEFAULT_STORE, Store
-from pipelines.models import (
-    aliases_of,
-    current_aliases,
-    find_artefact,
-    lineage,
-    model_names,
-    name_and_version,
-    resolve,
-    version_prefix,
-    whole_versions,
-)
-from pipelines.pictures import check_png, save_png
+from pipelines.options import DEFAULT_STORE, JsonOption, StoreOption
 
 if TYPE_CHECKING:
-
     from gan_core.bundle import Generator
+    from gan_core.manifest import Manifest
+    from gan_core.store import Store
 
 MOST_SAMPLES = 10_000
 HEADLINES = ("fd_", "coverage_", "class_agreement")
@@ -51,9 +39,6 @@ AddressArgument = Annotated[
         show_default=False,
     ),
 ]
-StoreOption = Annotated[str, typer.Option("--store", metavar="URL|PATH", help="Where everything is kept.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
-
 
 @models.command("list")
 def list_models(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
@@ -61,6 +46,9 @@ def list_models(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False)
 
     Example: gan models list --store s3://bucket/gans
     """
+    from gan_core.store import Store
+    from pipelines.models import model_names
+
     place = Store(store)
     listed = {name: _listed(place, name) for name in model_names(place)}
     if as_json:
@@ -82,6 +70,9 @@ def show(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json: 
 
     Example: gan models show digits@latest --json
     """
+    from gan_core.store import Store
+    from pipelines.models import resolve
+
     place, prefix = resolve(address, Store(store))
     manifest = _manifest(place, prefix)
     shown = _shown(place, prefix, manifest)
@@ -112,6 +103,10 @@ def verify(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json
 
     Example: gan models verify digits@champion
     """
+    from gan_core.manifest import damaged_files
+    from gan_core.store import Store
+    from pipelines.models import find_artefact, lineage, resolve
+
     place, prefix = resolve(address, Store(store))
     uri = place.uri(prefix)
     try:
@@ -149,6 +144,10 @@ def sample(
 
     Example: gan sample digits@champion --n 64 --out grid.png
     """
+    from gan_core.store import Store
+    from pipelines.models import resolve
+    from pipelines.pictures import save_png
+
     _check_picture(n, out)
     place, prefix = resolve(address, Store(store))
     from gan_core.bundle import read_generator  # torch takes seconds to import; wrong usage is told at once
@@ -169,6 +168,8 @@ def sample(
 
 def _check_picture(n: int, out: Path) -> None:
     """ConfigError for a number of images or a file that cannot work, before anything slow begins."""
+    from pipelines.pictures import check_png
+
     if not 1 <= n <= MOST_SAMPLES:
         raise ConfigError(f"--n {n}: from 1 to {MOST_SAMPLES:,} images fit in a grid; --n 64 works")
     check_png(out)
@@ -182,6 +183,8 @@ def _columns(generator: Generator, n: int, label: int | None) -> int:
 
 
 def _manifest(store: Store, prefix: str) -> Manifest:
+    from gan_core.manifest import MANIFEST, read_manifest
+
     manifest = read_manifest(store, prefix)
     if manifest is None:
         raise DamagedFile(f"{store.uri(prefix)}/{MANIFEST}: is missing; "
@@ -190,6 +193,8 @@ def _manifest(store: Store, prefix: str) -> Manifest:
 
 
 def _listed(store: Store, name: str) -> list[dict[str, Any]]:
+    from pipelines.models import current_aliases, version_prefix, whole_versions
+
     aliases = current_aliases(store, name)
     return [
         {
@@ -204,6 +209,9 @@ def _listed(store: Store, name: str) -> list[dict[str, Any]]:
 
 
 def _shown(store: Store, prefix: str, manifest: Manifest) -> dict[str, Any]:
+    from gan_core.manifest import Parent, read_named
+    from pipelines.models import aliases_of, lineage, name_and_version
+
     known = name_and_version(prefix)
     uri = store.uri(prefix)
     this = Parent(kind=manifest.kind, uri=uri, digest=manifest.digest)

@@ -19,7 +19,7 @@ from gan_core.store import Store
 from pipelines.handles import Handle, Published, Scored, Shards, Trained
 from pipelines.keys import INPUTS, features_key
 from pipelines.models import version_prefix
-from pipelines.plan import Action, Planner, Step
+from pipelines.plan import Action, Planner, Step, newest_checkpoint
 from pipelines.profile import Profile
 from pipelines.records import RunRecord, StageResult, record_path, write_record
 from pipelines.stages.publish import publish
@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 
 HandleT = TypeVar("HandleT", bound=Handle)
 STATUS = {Action.RUN: "RUN", Action.REUSE: "REUSED", Action.RESUME: "RESUMED"}
+
+
+@dataclass(frozen=True)
+class Begun:
+    """When a stage began, in seconds of the monotonic clock, and from which position when it trains."""
+
+    at: float
+    position: int | None
 
 
 @dataclass
@@ -133,18 +141,18 @@ class Run:
         step = Planner(self.store, self.experiment, self.remake).step(stage, self.digests)
         self.prefixes[stage] = step.prefix
         self._write(stages={**self.record.stages, stage: step.record}, running=stage, prefix=step.prefix)
-        started = time.monotonic()
-        status = STATUS[step.action]
+        trains = stage == "train" and step.action is not Action.REUSE
+        begun = Begun(time.monotonic(), (newest_checkpoint(self.store, step.prefix) or 0) if trains else None)
         try:
             if step.action is not Action.REUSE:
                 work(step)
         except DamagedFile as error:
-            self._failed(stage, started, error)
+            self._failed(stage, begun, error)
             raise DamagedFile(self._advice(stage, error)) from error
         except BaseException as error:
-            self._failed(stage, started, error)
+            self._failed(stage, begun, error)
             raise
-        self._result(stage, status, started)
+        self._result(stage, STATUS[step.action], begun)
 
     def _advice(self, stage: str, error: DamagedFile) -> str:
         """The error, and which upstream stage makes the damaged file again."""
@@ -154,14 +162,21 @@ class Run:
                 return f"{error}; run again with --remake {upstream} to make it anew"
         return str(error)
 
-    def _failed(self, stage: str, started: float, error: BaseException) -> None:
+    def _failed(self, stage: str, begun: Begun, error: BaseException) -> None:
         with suppress(StoreError):  # a full disk takes no record either; the error itself is on its way
             self._write(error=str(error) if isinstance(error, GanError) else f"{type(error).__name__}: {error}")
-            self._result(stage, "FAILED", started)
+            self._result(stage, "FAILED", begun)
 
-    def _result(self, stage: str, status: str, started: float) -> None:
-        uri = self.store.uri(self.prefixes[stage]) if self.prefixes[stage] else ""
-        result = StageResult(name=stage, status=status, seconds=round(time.monotonic() - started, 2), uri=uri)
+    def _result(self, stage: str, status: str, begun: Begun) -> None:
+        prefix = self.prefixes[stage]
+        trained = None if begun.position is None else (begun.position, newest_checkpoint(self.store, prefix) or 0)
+        result = StageResult(
+            name=stage,
+            status=status,
+            seconds=round(time.monotonic() - begun.at, 2),
+            uri=self.store.uri(prefix) if prefix else "",
+            trained=trained,
+        )
         self._write(results=(*self.record.results, result), running="", prefix="")
 
     def _write(self, **changes: Any) -> None:

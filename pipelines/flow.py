@@ -21,7 +21,7 @@ from prefect.cache_policies import NO_CACHE
 
 from gan_core.store import Store
 from pipelines.execute import Run
-from pipelines.follow import Follower
+from pipelines.follow import Follower, Progress
 from pipelines.handles import Published, Scored, Shards, Trained
 
 
@@ -51,8 +51,8 @@ def train(run: Run, shards: Shards) -> Trained:
         0.0, key="training", description=f"{run.experiment.name}: images seen"
     ))
 
-    def tell(row: dict[str, float]) -> None:
-        update_progress_artifact(progress, min(100.0, 100 * row["position"] / images))
+    def tell(seen: Progress) -> None:
+        update_progress_artifact(progress, min(100.0, 100 * seen.position / images))
 
     with Follower(run.store, lambda: run.prefixes.get("train", ""), tell):
         trained = run.train(shards)

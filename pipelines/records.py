@@ -28,12 +28,16 @@ class StageRecord(Config):
 
 
 class StageResult(Config):
-    """What became of a stage in one run.  status: RUN, REUSED, RESUMED or FAILED."""
+    """What became of a stage in one run.
+
+    status: RUN, REUSED, RESUMED or FAILED.  trained: the positions that training went on from and got to, if it did.
+    """
 
     name: str
     status: str
     seconds: float
     uri: str
+    trained: tuple[int, int] | None = None
 
 
 class RunRecord(Config):

@@ -39,11 +39,11 @@ MEANINGS = {
 
 GROUPS = {
     "loss": ("Losses", "what each phase descends, penalties apart"),
-    "logits": ("Logits", "what the discriminator says, higher is more real; train and validation: of fixed real examples"),
+    "logits": ("Logits", "what the discriminator says, higher is more real; train and validation: of fixed examples"),
     "accuracy": ("Accuracy", "share of real and generated examples that the discriminator gets right; ½ is a match"),
     "gradient": ("Gradients", "L2 norm of each network's mean gradient"),
-    "diversity": ("Diversity", "distance between samples beside that between real examples; 1 is like the data, 0 is one "
-                               "picture; raw: of the weights in training, not averaged"),
+    "diversity": ("Diversity", "distance between samples beside that between real examples: 1 is like the data, 0 is "
+                               "one picture; raw: of the weights in training, not averaged"),
     "agreement": ("Agreement", "share nearest to the class mean of its own class; real: of held-out real examples"),
     "overfit": ("Overfitting", "pairs in which a training example scores above a validation example; ½ is none, 1 is "
                                "known by heart"),

@@ -15,9 +15,10 @@ from pipelines.cluster import ray_for_a_while, start_ray
 from pipelines.keys import STAGES
 from pipelines.plan import Action, Planner, Step
 from pipelines.profile import Profile, load_profile
+from pipelines.progress import following
 from pipelines.records import RunRecord, StageResult, read_record, record_path, write_record
 from pipelines.server import TemporaryServer, check_server, configured_server
-from pipelines.show import following, result_table
+from pipelines.show import result_table
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,19 @@ class Outcome:
     error: GanError | None
 
     def as_json(self) -> dict[str, Any]:
-        """{"stages": [{"name", "status", "seconds", "uri"}], "published": uri}."""
-        return {"stages": [result.model_dump() for result in self.results], "published": self.published}
+        """{"stages": [{"name", "status", "seconds", "uri", "trained"?}], "published": uri}."""
+        return {"stages": self.stages(), "published": self.published}
+
+    def stages(self) -> list[dict[str, Any]]:
+        """Each stage's result as plain values."""
+        return [result.model_dump(mode="json", exclude_none=True) for result in self.results]
+
+    def made(self, store: Store) -> tuple[tuple[str, str, str], ...]:
+        """(what it is, prefix, file below it) of what a person looks at first."""
+        if self.published is None:
+            return ()
+        prefix = self.published.removeprefix(f"{store.url}/")
+        return ("sample grid", prefix, "samples.png"), ("report", prefix, "report.html"), ("bundle", prefix, "")
 
 
 def open_experiment(
@@ -53,6 +65,16 @@ def open_experiment(
             raise ConfigError(f"--remake {stage}: no such stage; known: {', '.join(STAGES)}")
     place = Store(store)
     return Opened(experiment, loaded, place, Planner(place, experiment, frozenset(remake)))
+
+
+def open_to_run(path: str, store: str, overrides: Iterable[str], profile: str | None, remake: Iterable[str]) -> Opened:
+    """An experiment on a store that several processes can write to."""
+    opened = open_experiment(path, store, overrides, profile, remake)
+    if opened.store.url.startswith("memory://"):
+        raise ConfigError(f"--store {store}: lives in one process, and a run has several; --store ./store works")
+    opened.store.check_writable()
+    opened.store.sweep()
+    return opened
 
 
 def with_profile(path: str, overrides: Iterable[str], profile: str | None) -> tuple[Experiment, Profile]:
@@ -68,22 +90,19 @@ def run_experiment(
     path: str, store: str, overrides: Iterable[str], profile: str | None, remake: Iterable[str]
 ) -> Outcome:
     """One run, shown as it goes.  ConfigError before anything starts; later errors are in the outcome."""
-    opened = open_experiment(path, store, overrides, profile, remake)
-    if opened.store.url.startswith("memory://"):
-        raise ConfigError(f"--store {store}: lives in one process, and a run has several; --store ./store works")
-    opened.store.check_writable()
-    opened.store.sweep()
+    opened = open_to_run(path, store, overrides, profile, remake)
     steps = opened.planner.plan()
     if all(step.action is Action.REUSE for step in steps) and configured_server() is None:
-        outcome = _nothing_new(opened, steps)
+        results = nothing_new(opened, steps)
+        outcome = Outcome(results, results[-1].uri, None)
     else:
         outcome = _run_flow(opened, steps)
     result_table(opened.store, opened.experiment, outcome)
     return outcome
 
 
-def _nothing_new(opened: Opened, steps: list[Step]) -> Outcome:
-    """The table from the plan alone; the run is recorded, neither Prefect nor Ray is started."""
+def nothing_new(opened: Opened, steps: list[Step]) -> tuple[StageResult, ...]:
+    """Results from the plan alone; the run is recorded, neither Prefect nor Ray is started."""
     started = datetime.now(UTC)
     results = tuple(
         StageResult(name=step.stage, status="REUSED", seconds=0.0, uri=opened.store.uri(step.prefix))
@@ -96,7 +115,7 @@ def _nothing_new(opened: Opened, steps: list[Step]) -> Outcome:
         results=results,
     )
     write_record(opened.store, record_path(opened.experiment.name, started), record)
-    return Outcome(results, results[-1].uri, None)
+    return results
 
 
 def _run_flow(opened: Opened, steps: list[Step]) -> Outcome:
@@ -109,7 +128,7 @@ def _run_flow(opened: Opened, steps: list[Step]) -> Outcome:
         check_server(url)
     trains = any(step.stage == "train" and step.action is not Action.REUSE for step in steps)
     published, error = None, None
-    with _ray_beside(opened, trains), following(store, experiment, record):
+    with ray_beside(opened, trains), following(store, experiment, record, "starting Prefect and Ray"):
         from pipelines.flow import pipeline  # imports Prefect: seconds that a plan does not need
 
         if server is not None:
@@ -131,8 +150,8 @@ def _run_flow(opened: Opened, steps: list[Step]) -> Outcome:
 
 
 @contextmanager
-def _ray_beside(opened: Opened, wanted: bool) -> Iterator[None]:
-    """Ray starts while Prefect does and the data is prepared; what needs it waits for it."""
+def ray_beside(opened: Opened, wanted: bool) -> Iterator[None]:
+    """Ray starts while the data is prepared and whatever else starts; what needs it waits for it."""
     with ray_for_a_while():
         if wanted:
             start_ray(opened.profile, opened.experiment.train.most_workers)

@@ -14,9 +14,11 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from types import FrameType
+from typing import cast
 
 import torch.distributed as dist
+from torch._C._distributed_c10d import Store as GroupStore
+from torch.distributed.rendezvous import rendezvous
 
 from gan_core.config import Experiment, key_fields, load_experiment
 from gan_core.data.shards import open_shards
@@ -29,6 +31,7 @@ from gan_core.train.checkpoint import RunPlace
 from gan_core.train.distributed import Workers, backend_for
 from gan_core.train.loop import fit
 from gan_core.train.report import Command, Trouble
+from gan_core.train.signals import Signals
 
 PREFIX_CHARS = 16  # of a key, in the name of what it makes
 
@@ -36,15 +39,10 @@ PREFIX_CHARS = 16  # of a key, in the name of what it makes
 class Terminal:
     """One line a report on standard error; SIGTERM and SIGINT become a checkpoint and a stop."""
 
-    def __init__(self, images: int) -> None:
+    def __init__(self, images: int, signals: Signals) -> None:
         self.images = images
-        self.signal = 0
+        self._signals = signals
         self._last = (time.monotonic(), 0)
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, self._stop)
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.signal = number
 
     def scalars(self, position: int, values: Mapping[str, float]) -> None:
         then, seen = self._last
@@ -63,7 +61,7 @@ class Terminal:
         """The store shows them."""
 
     def command(self) -> Command:
-        return Command.STOP if self.signal else Command.CONTINUE
+        return Command.STOP if self._signals.number else Command.CONTINUE
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,13 +77,17 @@ def main(arguments: list[str] | None = None) -> int:
     except GanError as error:
         print(f"gan_core.train: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:  # before training; from then on it is a stop
+        print("gan_core.train: interrupted; the same command goes on", file=sys.stderr)
+        return 128 + signal.SIGINT
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
 
 
 def _train(experiment: Experiment, store: Store) -> int:
-    workers = _join()
+    group = _join()
+    workers = Workers.current()
     if experiment.train.batch % workers.world:
         raise ConfigError(f"train.batch={experiment.train.batch} does not split over the {workers.world} processes "
                           "that torchrun started; choose a divisor for --nproc-per-node")
@@ -94,24 +96,29 @@ def _train(experiment: Experiment, store: Store) -> int:
     shards, key = _prepared(experiment, store, workers)
     prefix = f"runs/{key[:PREFIX_CHARS]}"
     finished = read_manifest(store, prefix)
-    terminal = Terminal(experiment.train.images)
     if finished is None or missing_files(store, prefix, finished):
         shards_manifest = read_manifest(store, shards)
         assert shards_manifest is not None
         parent = Parent(kind="shards", uri=store.uri(shards), digest=shards_manifest.digest)
+        signals = Signals(group, workers.lead)
+        terminal = Terminal(experiment.train.images, signals)
         done = fit(experiment, open_shards(store, shards), RunPlace(store, prefix, key), terminal, parents=(parent,))
+        signals.close()
         if not done:
             _say(workers, f"stopped by a signal after a checkpoint; the same command goes on: {store.uri(prefix)}")
-            return 128 + (terminal.signal or signal.SIGTERM)
+            return 128 + (signals.number or signal.SIGTERM)
     _say(workers, f"finished: {store.uri(prefix)}")
     return 0
 
 
-def _join() -> Workers:
-    """torchrun's process group, when it started this process."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        dist.init_process_group(backend_for(int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-    return Workers.current()
+def _join() -> GroupStore | None:
+    """Joins torchrun's process group, when it started this process: the store by which the processes met."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return None
+    store, rank, world = next(rendezvous("env://"))
+    backend = backend_for(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world)
+    return cast(GroupStore, store)
 
 
 def _prepared(experiment: Experiment, store: Store, workers: Workers) -> tuple[str, str]:

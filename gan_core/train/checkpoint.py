@@ -46,11 +46,12 @@ class RunPlace:
     prefix: str
     key: str
     note: Callable[[str], None] = field(default=unheard, compare=False, repr=False)
+    tries_again: bool = field(default=True, compare=False, repr=False)
 
     @property
     def patient(self) -> Store:
-        """The store, tried again through outages."""
-        return self.store if isinstance(self.store, PatientStore) else PatientStore(self.store, note=self.note)
+        """The store, tried again through outages; the store itself where `tries_again` is off."""
+        return PatientStore(self.store, note=self.note) if self.tries_again else self.store
 
     def claim_attempt(self) -> int:
         """The number of this start of the run; every earlier attempt stops before its next write."""
@@ -119,12 +120,9 @@ class RunPlace:
         return read_manifest(self.patient, self.checkpoint(name))
 
     def drop(self, name: str) -> None:
-        """Removes one checkpoint, its manifest first, so that a half deleted one is not there.
-
-        Raises what the store says, at once: whoever drops can do it another time.
-        """
-        self.store.delete(f"{self.checkpoint(name)}/{MANIFEST}")
-        self.store.delete(self.checkpoint(name))
+        """Removes one checkpoint, its manifest first, so that a half deleted one is not there."""
+        self.patient.delete(f"{self.checkpoint(name)}/{MANIFEST}")
+        self.patient.delete(self.checkpoint(name))
 
     def drop_curves_after(self, position: int) -> None:
         """Removes parts of the curves and samples that a resume at `position` will write again."""

@@ -49,10 +49,22 @@ class Curves:
         names = sorted(self.sums)
         means = workers.mean(torch.stack([self.sums[name] / self.counts[name] for name in names])).tolist()
         found = dict(zip(names, means, strict=True))
-        firsts = {what: first.tolist() for what, first in self.first_bad.items()}
-        self.sums, self.counts, self.first_bad = {}, {}, {}
-        self._refuse_non_finite(position, found, firsts)
+        self.sums, self.counts = {}, {}
+        self.refuse_non_finite({name: mean for name, mean in found.items() if not math.isfinite(mean)}, position)
         return {"position": position, **found}
+
+    def refuse_non_finite(self, scalars: Mapping[str, float], position: int) -> None:
+        """Diverged when there are such scalars, or when a watched tensor was not finite since the last look."""
+        bad = sorted((at, f"{what} of {name}") for what, seen in self.first_bad.items()
+                     for at, name in zip(seen.tolist(), self.names[what], strict=True) if at != FINITE)
+        self.first_bad = {}
+        losses_first = sorted(scalars, key=lambda name: (not name.startswith("loss/"), name))
+        seen = [f"{name} is {scalars[name]} after {position} images" for name in losses_first[:1]]
+        if bad:
+            others = f" and of {len(bad) - 1} other tensors" if bad[1:] else ""
+            seen.append(f"{bad[0][1]}{others} is not finite from the step at {bad[0][0]} images on")
+        if seen:
+            raise Diverged("; ".join(seen))
 
     def snapshot(self, workers: Workers) -> dict[str, Any]:
         """What was summed up since the last row, of every worker: a checkpoint between rows does not change a row."""
@@ -66,18 +78,3 @@ class Curves:
         sums = saved["sums"].to(workers.device)
         ours = sums[workers.rank] if len(sums) == workers.world else sums.mean(0)
         return Curves(dict(zip(saved["counts"], ours, strict=True)), dict(saved["counts"]))
-
-    def _refuse_non_finite(
-        self, position: int, means: Mapping[str, float], firsts: Mapping[str, Sequence[int]]
-    ) -> None:
-        bad = [(at, f"{what} of {name}") for what, seen in firsts.items()
-               for at, name in zip(seen, self.names[what], strict=True) if at != FINITE]
-        scalars = [f"{name} is {mean}" for name, mean in means.items() if not math.isfinite(mean)]
-        if not bad and not scalars:
-            return
-        seen = list(scalars)
-        if bad:
-            start, first = min(bad)
-            others = f" and of {len(bad) - 1} other tensors" if bad[1:] else ""
-            seen.append(f"{first}{others} is not finite from the step at {start} images on")
-        raise Diverged(f"{'; '.join(seen)}; seen after {position} images")

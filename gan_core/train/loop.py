@@ -148,6 +148,7 @@ class Run:
             self.state.ended = ended or "on another worker"
 
     def _checkpoint(self) -> None:
+        self.curves.refuse_non_finite({}, self.state.position)
         self.state.refuse_non_finite()
         refuse_disagreement(self.state, self.workers)
         pending, saved = self.curves.snapshot(self.workers), ""

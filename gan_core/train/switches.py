@@ -50,7 +50,7 @@ class Switches:
     def kept(facts: Mapping[str, object], device: torch.device, uri: str) -> Switches:
         """The switches that a checkpoint was made with.  CheckpointError when they cannot be had on this device."""
         found = Switches(**{name: facts[name] for name in Switches.__dataclass_fields__})  # type: ignore[arg-type]
-        advice = f"resume it on {found.processor}, or remove its checkpoints to begin again"
+        advice = f"resume it on {found.device} ({found.processor}), or remove its checkpoints to begin again"
         if found.device != device.type:
             raise CheckpointError(f"{uri} was begun on {found.device} and this worker has {device.type}, whose steps "
                                   f"differ in their last bits; {advice}")

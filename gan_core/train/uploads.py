@@ -11,10 +11,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from gan_core.errors import DamagedFile, GanError, StoreError, Superseded
+from gan_core.errors import DamagedFile, StoreError, Superseded
 from gan_core.manifest import artefact
 from gan_core.outages import reason, transient
 from gan_core.store import Store
@@ -124,12 +124,9 @@ class Writer:
             if self._failure is None:
                 self._write(job)
                 self._tidy()
-        except GanError as error:
-            self._failure = error
         except OSError as error:
             self._failure = StoreError(f"{self.place.store.uri(job.prefix)}: could not be written: {reason(error)}; "
-                                       "nothing that was finished is lost: put it right, and run the same command "
-                                       "again")
+                                       "nothing that was finished is lost: put it right, and run the same command")
             self._failure.__cause__ = error
         except Exception as error:
             self._failure = error
@@ -166,18 +163,18 @@ class Writer:
 
     def _tidy(self) -> None:
         """Removes the checkpoints that need not stay.  What fails is told once, and tried again after the next save."""
-        place = self.place
+        place = replace(self.place, tries_again=False)
         try:
             names, whole = place.checkpoints(), place.whole()
-            doomed = self.keep.doomed(names, whole, self._bests(whole))
-        except (GanError, OSError) as error:
+            doomed = self.keep.doomed(names, whole, bests_of(place, whole[-self.keep.last:]))
+        except Exception as error:  # every file system has its own, and none is worth a training run
             self.note(f"{place.store.uri(place.prefix)}/checkpoints could not be listed: {reason(error)}; "
                       "old ones stay until the next is written")
             return
         for name in doomed:
             try:
                 place.drop(name)
-            except Exception as error:  # every file system has its own, and none is worth a training run
+            except Exception as error:
                 if name not in self._undeletable:
                     self.note(f"{place.store.uri(place.checkpoint(name))} could not be deleted: {reason(error)}; "
                               "this is tried again after each checkpoint")
@@ -185,19 +182,20 @@ class Writer:
                 if transient(error):
                     return
 
-    def _bests(self, whole: Sequence[str]) -> set[int]:
-        """The positions of the best checkpoints that the newest ones name: each may be the one that is resumed."""
-        found = set()
-        for name in whole[-self.keep.last:]:
-            try:
-                manifest = self.place.manifest(name)
-            except DamagedFile:
-                continue
-            if manifest is not None and manifest.facts.get("best") is not None:
-                found.add(int(manifest.facts["best"]))
-        return found
-
     def _write_progress(self, line: bytes) -> None:
         store, run = self.place.store, self.place.prefix
         if newest_attempt(store, run) <= self.attempt:
             store.write(f"{run}/{PROGRESS}", line)
+
+
+def bests_of(place: RunPlace, names: Sequence[str]) -> set[int]:
+    """The positions that these checkpoints call the best.  Any of them may be the one that a resume begins from."""
+    found = set()
+    for name in names:
+        try:
+            manifest = place.manifest(name)
+        except DamagedFile:
+            continue
+        if manifest is not None and manifest.facts.get("best") is not None:
+            found.add(int(manifest.facts["best"]))
+    return found

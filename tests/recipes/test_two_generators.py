@@ -119,12 +119,16 @@ def register() -> None:
     RECIPE_OPTIONS.register("cycle")(CycleOptions)
 
 
+def unregister() -> None:
+    RECIPES.unregister("cycle")
+    RECIPE_OPTIONS.unregister("cycle")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def registered() -> Iterator[None]:
     register()
     yield
-    RECIPES.unregister("cycle")
-    RECIPE_OPTIONS.unregister("cycle")
+    unregister()
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from gan_core.config import DcganOptions, Experiment
+from gan_core.config import Experiment
 from gan_core.data.shards import open_shards
-from gan_core.errors import CheckpointError, DamagedFile, Diverged, Superseded
+from gan_core.errors import CheckpointError, DamagedFile, Superseded
 from gan_core.manifest import MANIFEST, artefact, damaged_files, read_manifest
-from gan_core.recipes.dcgan import Dcgan
-from gan_core.recipes.draw import Draw
-from gan_core.recipes.recipe import Batch, Loss, Networks
-from gan_core.registry import RECIPE_OPTIONS, RECIPES
 from gan_core.store import Store
+from gan_core.train import switches
 from gan_core.train.loop import fit
 from gan_core.train.report import Command
 from tests.train.runs import (
@@ -121,8 +118,8 @@ def test_a_run_that_died_anywhere_ends_as_if_it_had_not(
 def test_a_run_stopped_at_every_row_ends_the_same(
     store: Store, uninterrupted: Store, digits_store: Store, experiment: Make
 ) -> None:
-    for position in POSITIONS:
-        assert not train(store, digits_store, experiment(), stop_at(position))
+    for start, position in zip([0, *POSITIONS], POSITIONS, strict=False):
+        assert not train(store, digits_store, experiment(), stop_at(position, start))
     assert train(store, digits_store, experiment())
     assert_same_run(store, uninterrupted)
     assert finished(store).facts["attempts"] == len(POSITIONS) + 1
@@ -198,7 +195,7 @@ def test_half_written_checkpoints_do_not_push_whole_ones_out(
     train(store, digits_store, experiment(), stop_at(256))
     for attempt in (2, 3):  # two attempts died while they wrote the same checkpoint to an object store
         store.write(f"{RUN}/checkpoints/{384:012d}-{attempt:04d}/state.pt", b"half")
-    train(store, digits_store, experiment(), stop_at(320))
+    train(store, digits_store, experiment(), stop_at(320, start=256))
     assert last_state(store)["position"] == 320
     train(store, digits_store, experiment())
     assert_same_run(store, uninterrupted)
@@ -256,6 +253,14 @@ def test_a_run_whose_checkpoints_are_all_damaged_does_not_begin_again_in_silence
 # What must not be resumed
 
 
+def begun_with(store: Store, **facts: Any) -> None:
+    """The newest checkpoint, as if made with other switches."""
+    state = last_state(store)
+    state["facts"].update(facts)
+    with artefact(store, newest(store), kind="checkpoint", key="k") as draft:
+        torch.save(state, draft.path / "state.pt")
+
+
 def test_checkpoints_of_other_settings_are_refused(store: Store, digits_store: Store, experiment: Make) -> None:
     train(store, digits_store, experiment(), stop_at(128))
     with pytest.raises(CheckpointError, match=r"checkpoints/000000000128-0001 was made with other settings"):
@@ -266,12 +271,40 @@ def test_a_run_begun_on_another_device_is_refused_with_advice(
     store: Store, digits_store: Store, experiment: Make
 ) -> None:
     train(store, digits_store, experiment(), stop_at(128))
-    state = last_state(store)
-    state["facts"]["device"] = "cuda"
-    with artefact(store, newest(store), kind="checkpoint", key="k") as draft:
-        torch.save(state, draft.path / "state.pt")
-    with pytest.raises(CheckpointError, match=r"was begun on cuda and this worker has cpu.*resume it on cuda, or"):
+    begun_with(store, device="cuda", processor="NVIDIA H100")
+    with pytest.raises(CheckpointError, match=r"was begun on cuda and this worker has cpu.*resume it on cuda \(.*\), or"):
         train(store, digits_store, experiment())
+
+
+def test_a_run_begun_in_a_precision_that_this_device_has_not_got_is_refused(
+    store: Store, digits_store: Store, experiment: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(store, digits_store, experiment(), stop_at(128))
+    begun_with(store, precision="bfloat16")
+    monkeypatch.setattr(switches, "_has_bfloat16", lambda device: False)  # as on an older processor
+    with pytest.raises(CheckpointError, match=r"was begun in bfloat16, which this cpu .* has not got; resume it on"):
+        train(store, digits_store, experiment())
+
+
+def test_the_switches_of_the_beginning_are_kept_whatever_this_device_would_choose(
+    tmp_path: Path, digits_store: Store, experiment: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parted = Store(tmp_path / "whole"), Store(tmp_path / "parted")
+    monkeypatch.setattr(switches, "_has_bfloat16", lambda device: False)
+    train(whole, digits_store, experiment())
+    train(parted, digits_store, experiment(), stop_at(192))
+    monkeypatch.setattr(switches, "_has_bfloat16", lambda device: True)
+    train(parted, digits_store, experiment())
+    assert finished(parted).facts["precision"] == "float32"
+    assert_same_run(whole, parted)
+
+
+def test_another_processor_is_noted(store: Store, digits_store: Store, experiment: Make) -> None:
+    train(store, digits_store, experiment(), stop_at(128))
+    begun_with(store, processor="AVX2048")
+    again = Scripted(start=128)
+    assert train(store, digits_store, experiment(), again)
+    assert [note for note in again.notes if "was begun on AVX2048, goes on with" in note]
 
 
 class Overtaken(Scripted):
@@ -281,11 +314,16 @@ class Overtaken(Scripted):
         super().__init__()
         self.store, self.position, self.then = store, position, {}
 
-    def command(self) -> Command:
-        if self.rows[-1][0] == self.position:
+    def scalars(self, position: int, values: Mapping[str, float]) -> None:
+        super().scalars(position, values)
+        if position == self.position:
             place(self.store).claim_attempt()
-            self.then = contents(self.store)
-        return Command.CONTINUE
+            self.then = kept(self.store)
+
+
+def kept(store: Store) -> dict[str, bytes]:
+    """All but the newest row, which any attempt may tell."""
+    return {path: data for path, data in contents(store).items() if not path.endswith("progress.json")}
 
 
 @pytest.mark.parametrize("position", [64, END])
@@ -297,7 +335,7 @@ def test_a_superseded_attempt_stops_before_its_next_write(
     settings = experiment(train={"checkpoint_every": 448 if position == 64 else 10**6})
     with pytest.raises(Superseded, match=r"attempt 1 of .*/runs/r gives way to attempt 2, which was started later"):
         train(store, digits_store, settings, overtaken)
-    assert contents(store) == overtaken.then
+    assert kept(store) == overtaken.then
     assert overtaken.then
 
 
@@ -317,66 +355,3 @@ def test_an_attempt_that_was_overtaken_after_its_last_checkpoint_finishes_nothin
 def test_attempts_are_numbered_from_one(store: Store) -> None:
     assert [place(store).claim_attempt() for _ in range(3)] == [1, 2, 3]
     assert place(store).newest_attempt() == 3
-
-
-# Divergence
-
-
-class Exploding(Dcgan):
-    """The generator's loss is infinite from position 256 on."""
-
-    def loss(self, phase: str, nets: Networks, batch: Batch, draw: Draw) -> Loss:
-        found = super().loss(phase, nets, batch, draw)
-        if phase == "discriminator" or draw.position < 256:
-            return found
-        return Loss(found.per_example * torch.inf, {"loss/generator": found.per_example * torch.inf})
-
-
-class Hiding(Dcgan):
-    """Its loss is no number from position 448 on, and its curves do not tell."""
-
-    def loss(self, phase: str, nets: Networks, batch: Batch, draw: Draw) -> Loss:
-        found = super().loss(phase, nets, batch, draw)
-        bad = torch.nan if phase == "generator" and draw.position >= 448 else 1.0
-        return Loss(found.per_example * bad, found.scalars)
-
-
-@pytest.fixture
-def registered() -> Iterator[None]:
-    for name, recipe in {"exploding": Exploding, "hiding": Hiding}.items():
-        RECIPES.register(name)(recipe)
-        options: Any = type("Options", (DcganOptions,), {"__annotations__": {"recipe": str}, "recipe": name})
-        RECIPE_OPTIONS.register(name)(options)
-    yield
-    for name in ("exploding", "hiding"):
-        RECIPES.unregister(name)
-        RECIPE_OPTIONS.unregister(name)
-
-
-@pytest.mark.usefixtures("registered")
-def test_a_loss_that_is_not_finite_stops_the_run_and_says_which_and_where(
-    store: Store, digits_store: Store, experiment: Make
-) -> None:
-    with pytest.raises(Diverged, match=r"^loss/generator is inf after 320 images; lower the learning rates"):
-        train(store, digits_store, experiment(model={"recipe": "exploding"}))
-    state = last_state(store)
-    assert state["position"] == 256
-    assert all(t.isfinite().all() for net in state["networks"].values() for t in net.values())
-    assert read_manifest(store, RUN) is None
-
-
-@pytest.mark.usefixtures("registered")
-def test_no_run_is_finished_with_weights_that_are_no_numbers(
-    store: Store, digits_store: Store, experiment: Make
-) -> None:
-    with pytest.raises(Diverged):
-        train(store, digits_store, experiment(model={"recipe": "hiding"}))
-    assert read_manifest(store, RUN) is None
-
-
-def test_a_penalty_beyond_all_measure_diverges_at_the_first_row(
-    store: Store, digits_store: Store, experiment: Make
-) -> None:
-    with pytest.raises(Diverged, match=r"^loss/generator is nan after 64 images"):
-        train(store, digits_store, experiment(model={"r1_gamma": 1e300}))
-    assert place(store).checkpoints() == []

@@ -1,0 +1,78 @@
+"""`gan train`: prepares the data where it is not there, trains, and stops; `gan run` finds what it made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from gan_core.errors import GanError
+from gan_core.store import Store
+from pipelines.execute import Run
+from pipelines.plan import Action, Step
+from pipelines.progress import following
+from pipelines.records import read_record, record_path
+from pipelines.run import Opened, Outcome, nothing_new, open_to_run, ray_beside
+from pipelines.show import console, result_table
+
+STAGES = ("prepare", "train")
+
+
+@dataclass(frozen=True)
+class TrainOutcome(Outcome):
+    """What became of preparation and training."""
+
+    @property
+    def run_uri(self) -> str | None:
+        """Where the finished run is; None when it is not finished."""
+        ended = [result for result in self.results if result.name == "train" and result.status != "FAILED"]
+        return ended[-1].uri if ended else None
+
+    def as_json(self) -> dict[str, Any]:
+        """{"stages": [{"name", "status", "seconds", "uri", "trained"?}], "run": uri}."""
+        return {"stages": self.stages(), "run": self.run_uri}
+
+    def made(self, store: Store) -> tuple[tuple[str, str, str], ...]:
+        if self.run_uri is None:
+            return ()
+        prefix = self.run_uri.removeprefix(f"{store.url}/")
+        return ("generator", prefix, "generator.safetensors"), ("curves", prefix, "metrics.jsonl")
+
+
+def train_experiment(
+    path: str, store: str, overrides: Iterable[str], profile: str | None, remake: Iterable[str]
+) -> TrainOutcome:
+    """One run of the first two stages, shown as it goes.  ConfigError before anything starts; later errors are in the
+    outcome.
+    """
+    opened = open_to_run(path, store, overrides, profile, remake)
+    steps = [step for step in opened.planner.plan() if step.stage in STAGES]
+    if all(step.action is Action.REUSE for step in steps):
+        outcome = TrainOutcome(nothing_new(opened, steps), None, None)
+        console().print(f"nothing to do: {opened.experiment.name} is trained already")
+    else:
+        outcome = _train(opened, steps)
+    result_table(opened.store, opened.experiment, outcome)
+    return outcome
+
+
+def _train(opened: Opened, steps: list[Step]) -> TrainOutcome:
+    store, experiment = opened.store, opened.experiment
+    record = record_path(experiment.name, datetime.now(UTC))
+    trains = steps[-1].action is not Action.REUSE
+    error = None
+    with ray_beside(opened, trains), following(store, experiment, record, "starting Ray"):
+        run = Run.of(
+            experiment.as_json(),
+            store.url,
+            opened.profile.model_dump(mode="json"),
+            remake=tuple(opened.planner.remake),
+            path=record,
+        )
+        try:
+            run.train(run.prepare())
+        except GanError as failed:
+            error = failed
+    found = read_record(store, record)
+    return TrainOutcome(found.results if found else (), None, error)
