@@ -1,5 +1,6 @@
 # make demo    the main job: real digits to a published generator
 # make test    the tests; no root, no services
+# make test-system   what needs several Ray nodes, or minutes
 # make check   ruff, mypy --strict, import-linter
 # make bench   what it costs, as JSON lines
 # make setup   only the environment, .venv, from the pinned versions of infra/constraints.txt
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.set-up
 
-.PHONY: help setup demo test test-fast test-gpu check bench constraints clean
+.PHONY: help setup demo test test-fast test-gpu test-system check bench constraints clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -27,13 +28,16 @@ demo: setup
 	$(BIN)/gan run configs/digits.yaml
 
 test: setup
-	$(BIN)/python -m pytest -m "not gpu"
+	$(BIN)/python -m pytest -m "not gpu and not system"
 
 test-fast: setup
-	$(BIN)/python -m pytest -m "not gpu and not slow"
+	$(BIN)/python -m pytest -m "not gpu and not system and not slow"
 
 test-gpu: setup
 	$(BIN)/python -m pytest -m gpu
+
+test-system: setup
+	GAN_TEST_NO_SKIPS=1 $(BIN)/python -m pytest -m system
 
 check: setup
 	$(BIN)/ruff check .

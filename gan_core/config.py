@@ -20,7 +20,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, cast, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat, ValidationError, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    FiniteFloat,
+    Tag,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from gan_core.block import Config as Config
@@ -133,6 +143,18 @@ def _text_keys(value: Any) -> Any:
     return {str(key): weight for key, weight in value.items()} if isinstance(value, Mapping) else value
 
 
+NUMBER, RANGE = "number", "range"  # pydantic's names for the two forms; no part of a field's path
+
+
+def _form_of_workers(value: Any) -> str:
+    return RANGE if isinstance(value, Mapping | Elastic) else NUMBER
+
+
+Workers = Annotated[
+    Annotated[Count, Tag(NUMBER)] | Annotated[Elastic, Tag(RANGE)], Discriminator(_form_of_workers)
+]
+
+
 class TrainConfig(Config):
     """How long, how wide, and how often to look.  All cadences count images seen."""
 
@@ -142,7 +164,7 @@ class TrainConfig(Config):
 
     images: Count = Field(102_400, description="real images seen when training ends")
     batch: Count = Field(128, description="images of one step over all workers")
-    workers: Count | Elastic = Field(1, description="processes that share each batch; {min: 1, max: 4} is elastic")
+    workers: Workers = Field(1, description="processes that share each batch; {min: 1, max: 4} is elastic")
     accumulate: Count = Field(1, description="parts in which each worker takes its share of a batch, to save memory")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="of the networks' arithmetic; weights stay float32.  auto: what the device is made for")
@@ -408,7 +430,7 @@ def _no_such_file(file: Path) -> str:
 
 def _explain(kind: type[BaseModel], mistake: ErrorDetails) -> str:
     """One line: the field, what is wrong with its value, and a value that works."""
-    path = [str(part) for part in mistake["loc"]]
+    path = [str(part) for part in mistake["loc"] if part not in (NUMBER, RANGE)]
     field = ".".join(path)
     match mistake["type"]:
         case "extra_forbidden":
@@ -442,11 +464,10 @@ def _block_at(kind: type[BaseModel], path: list[str]) -> type[BaseModel]:
 
 
 def _block_in(annotation: Any) -> type[BaseModel] | None:
-    """The block that a field holds, alone or as `Block | None`."""
-    for choice in (annotation, *get_args(annotation)):
-        if isinstance(choice, type) and issubclass(choice, BaseModel):
-            return choice
-    return None
+    """The block that a field holds, alone or as one of several forms such as `Block | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((block for choice in get_args(annotation) if (block := _block_in(choice)) is not None), None)
 
 
 def _working_value(kind: type[BaseModel], path: list[str]) -> str:

@@ -1,7 +1,8 @@
 """The `gan` command.
 
 JSON goes to standard output and is all that goes there; everything else goes to standard error.
-Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, 3 the gate refused, 130 interrupted by Ctrl-C.
+Exit codes: 0 ok, 1 failed, 2 wrong usage or configuration, 3 the gate refused, 130 interrupted by Ctrl-C,
+143 by SIGTERM.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ def run(
     plugin_files.use(plugin or [])
     try:
         outcome = run_experiment(experiment, store, set_ or [], profile, remake or [])
-    except KeyboardInterrupt:
-        end_interrupted("the same command goes on from the newest checkpoint")
+    except KeyboardInterrupt as stopped:
+        end_interrupted("the same command goes on from the newest checkpoint", stopped)
     _end(outcome, as_json)
 
 
@@ -95,8 +96,8 @@ def train(
     plugin_files.use(plugin or [])
     try:
         outcome = train_experiment(experiment, store, set_ or [], profile, remake or [])
-    except KeyboardInterrupt:
-        end_interrupted("the same command goes on from the newest checkpoint")
+    except KeyboardInterrupt as stopped:
+        end_interrupted("the same command goes on from the newest checkpoint", stopped)
     _end(outcome, as_json)
 
 

@@ -156,8 +156,8 @@ def prepare(
         with redirect_stdout(sys.stderr):  # what a plug-in prints
             prepared = prepare_dataset(opened, workers)
             record_prepared(opened, prepared.status, prepared.seconds)
-    except KeyboardInterrupt:
-        end_interrupted("the same command goes on with the shards that are missing")
+    except KeyboardInterrupt as stopped:
+        end_interrupted("the same command goes on with the shards that are missing", stopped)
     if as_json:
         _print_json(prepared.as_json())
     else:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gan_core.config import Experiment, experiment_from
-from gan_core.errors import DamagedFile, GanError, StoreError
+from gan_core.errors import DamagedFile, GanError, Interrupted, StoreError
 from gan_core.manifest import MANIFEST, Parent, damaged_files, read_manifest
 from gan_core.store import Store
 from pipelines.handles import Handle, Published, Scored, Shards, Trained
@@ -165,7 +165,7 @@ class Run:
     def _failed(self, stage: str, begun: Begun, error: BaseException) -> None:
         with suppress(StoreError):  # a full disk takes no record either; the error itself is on its way
             self._write(error=str(error) if isinstance(error, GanError) else f"{type(error).__name__}: {error}")
-            self._result(stage, "FAILED", begun)
+            self._result(stage, "STOPPED" if isinstance(error, Interrupted | KeyboardInterrupt) else "FAILED", begun)
 
     def _result(self, stage: str, status: str, begun: Begun) -> None:
         prefix = self.prefixes[stage]

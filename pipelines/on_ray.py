@@ -10,7 +10,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -53,22 +53,23 @@ def train_on_ray(
     """
     connect(profile, experiment.train.most_workers)
     placed = Placed.on_cluster(experiment, profile)
-    start = Start(experiment, profile, place, uuid.uuid4().hex, place.newest_attempt())
-    finished = False
+    start = Start.of(experiment, profile, place)
     with StopSignals(GOES_ON) as signals:
-        while not finished and not signals.number:
+        while True:
             had = _newest(place)
             with tempfile.TemporaryDirectory(prefix="gan-pipelines-ray-", ignore_cleanup_errors=True) as bookkeeping:
-                trainer = _trainer(start, placed, shards, parents, bookkeeping)
                 try:
-                    finished = start.follow(trainer, signals)
+                    finished = start.follow(_trainer(start, placed, shards, parents, bookkeeping), signals)
                     break
                 except (TrainingFailedError, RayError) as error:
                     raise_recorded(place, start.fit_id)
-                    if _newest(place) == had and not signals.number:
+                    if signals.number:
+                        finished = False
+                        break
+                    if _newest(place) == had:
                         raise start.given_up(error) from error
     if signals.number or not finished:
-        raise _stopped(start, finished, signals.number or signal.SIGINT)
+        raise start.stopped(finished, signals.number or signal.SIGINT)
 
 
 @dataclass(frozen=True)
@@ -144,10 +145,18 @@ class Start:
     place: RunPlace
     fit_id: str
     attempts: int
+    messages: Messages
+
+    @staticmethod
+    def of(experiment: Experiment, profile: Profile, place: RunPlace) -> Start:
+        """A start that has not begun."""
+        fit_id = uuid.uuid4().hex
+        return Start(experiment, profile, place, fit_id, place.newest_attempt(),
+                     Messages(place.store, place.prefix, fit_id))
 
     def follow(self, trainer: TorchTrainer, signals: StopSignals) -> bool:
         """Has it train, says what the workers say, and passes a signal on to them.  Whether the run is finished."""
-        messages, asked, looks = Messages(self.place.store, self.place.prefix, self.fit_id), False, 0
+        asked, looks = False, 0
         with _environment(self.profile, self.experiment):
             done = _in_a_thread(partial(_fit, trainer))
             while not wait([done], LOOK_S).done:
@@ -155,8 +164,8 @@ class Start:
                 if signals.number and not asked:
                     asked = self._ask(signals)
                 if looks % LISTEN_EVERY == 0:
-                    _say(*messages.new())
-        _say(*messages.new())
+                    _say(*self.messages.new())
+        _say(*self.messages.new())
         return done.result()
 
     def given_up(self, error: Exception) -> WorkersFailed:
@@ -165,28 +174,28 @@ class Start:
                              f"checkpoint: {_last_line(error)}; Ray keeps their logs, on this machine in {RAY_LOGS}; "
                              f"{GOES_ON}")
 
+    def stopped(self, finished: bool, number: int) -> Interrupted:
+        """What to raise when training ended because someone asked for it."""
+        images = self.experiment.train.images
+        if finished:
+            where = f"when training was finished at {images:,} images; the same command goes on with what follows it"
+        else:
+            where = f"at {max(0, _newest(self.place)):,} of {images:,} images; {GOES_ON}"
+        return Interrupted(f"stopped by {signal.Signals(number).name} {where}", 128 + number)
+
     def _ask(self, signals: StopSignals) -> bool:
-        """Has the workers stop; ends this process where there are none yet, and so nothing to save."""
+        """Has the workers stop; ends this process where there are none yet, and so nothing to save.
+
+        False when the store does not take it: to be asked again at the next look.
+        """
         name = signal.Signals(signals.number).name
-        try:
+        with suppress(Exception):  # every file system has its own
             if self.place.newest_attempt() == self.attempts:
                 signals.end_now()
             ask_to_stop(self.place.store, self.place.prefix, self.fit_id, name)
-        except Exception as error:  # every file system has its own; the next look may do
-            _say(f"{name}: {self.place.store.url} does not take the request to stop: {error}; trying again")
-            return False
-        _say(f"{name}: stopping after the next step, with a checkpoint; a second one ends it at once")
-        return True
-
-
-def _stopped(start: Start, finished: bool, number: int) -> Interrupted:
-    """What to raise when training ended because someone asked for it."""
-    images, at = start.experiment.train.images, _newest(start.place)
-    if finished:
-        where = f"when training was finished at {images:,} images; the same command goes on with what follows it"
-    else:
-        where = f"at {max(0, at):,} of {images:,} images; {GOES_ON}"
-    return Interrupted(f"stopped by {signal.Signals(number).name} {where}", 128 + number)
+            _say(f"{name}: stopping after the next step, with a checkpoint; a second one ends it at once")
+            return True
+        return False
 
 
 def _newest(place: RunPlace) -> int:

@@ -22,7 +22,7 @@ from pipelines.show import console
 
 LINES_EVERY_S = 2.0  # of a log, while it trains
 SHARDS_EVERY_S = 5.0
-BAR = (10, 40)  # columns, at least and at most
+BAR = (8, 40)  # columns, at least and at most
 GAP = 2
 NAMES = {"discriminator": "D", "generator": "G"}
 PLACING = "placing the workers"
@@ -46,10 +46,11 @@ class Shown:
         position = self.row["position"]
         said = [f"{position:,.0f}/{self.images:,}"]
         if self.speed:
-            said += [f"{_number(self.speed)} images/s", f"{_clock((self.images - position) / self.speed)} left"]
+            said.append(f"{_number(self.speed)} images/s")
+            said += [f"{_clock((self.images - position) / self.speed)} left"] if position < self.images else []
         losses = {name.removeprefix("loss/"): value for name, value in self.row.items() if name.startswith("loss/")}
-        said.append("  ".join(f"{NAMES.get(name, name)} {value:.3f}" for name, value in losses.items()))
-        return said + [f"{name} {value:.3f}" for name, value in self.row.items() if name.startswith("fd_")]
+        said += [f"{NAMES.get(name, name)} {value:.2f}" for name, value in losses.items()]
+        return said + [f"{name} {value:.2f}" for name, value in self.row.items() if name.startswith("fd_")]
 
 
 class Bar:
@@ -180,6 +181,7 @@ class _Bars(View):
     def __enter__(self) -> _Bars:
         self._live = Live(Bar(self.shown), console=self.out, transient=True, refresh_per_second=8)
         self._live.__enter__()
+        self.out.show_cursor(True)  # a second Ctrl-C ends the process as it is, and would leave the cursor hidden
         return self
 
     def __exit__(self, *error: object) -> None:

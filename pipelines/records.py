@@ -30,7 +30,8 @@ class StageRecord(Config):
 class StageResult(Config):
     """What became of a stage in one run.
 
-    status: RUN, REUSED, RESUMED or FAILED.  trained: the positions that training went on from and got to, if it did.
+    status: RUN, REUSED or RESUMED when it is done, else FAILED or STOPPED.  trained: the positions that training went
+    on from and got to, if it did.
     """
 
     name: str
@@ -38,6 +39,11 @@ class StageResult(Config):
     seconds: float
     uri: str
     trained: tuple[int, int] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the stage's result is there."""
+        return self.status not in ("FAILED", "STOPPED")
 
 
 class RunRecord(Config):

@@ -249,6 +249,8 @@ def charts(curves: Sequence[Mapping[str, Any]]) -> list[Chart]:
             positions, values = groups.setdefault(group, {}).setdefault(line or group, ([], []))
             positions.append(row["position"])
             values.append(value)
+    if groups.get("objective") == groups.get("loss"):
+        groups.pop("objective", None)  # without penalties they are the same
     order = [*(group for group in GROUPS if group in groups), *(group for group in groups if group not in GROUPS)]
     return [chart(group, groups[group]) for group in order]
 
@@ -300,7 +302,7 @@ def outline(positions: Sequence[float], values: Sequence[float]) -> Line:
 
 
 def _draw(axes: Axes, lines: Mapping[str, Line], keys: Sequence[Key], *, logarithmic: bool) -> None:
-    from matplotlib.ticker import EngFormatter, MaxNLocator
+    from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
     for key in keys:
         positions, values = outline(*lines[key.name])
@@ -314,6 +316,9 @@ def _draw(axes: Axes, lines: Mapping[str, Line], keys: Sequence[Key], *, logarit
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if logarithmic:
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
     else:
         axes.yaxis.set_major_locator(MaxNLocator(5))
 

@@ -80,10 +80,7 @@ def open_to_run(path: str, store: str, overrides: Iterable[str], profile: str | 
 def with_profile(path: str, overrides: Iterable[str], profile: str | None) -> tuple[Experiment, Profile]:
     """The experiment with the profile's number of workers, unless `--set` names one."""
     loaded = load_profile(profile)
-    given = list(overrides)
-    if loaded.workers is not None:
-        given.insert(0, f"train.workers={loaded.workers}")
-    return experiment_from(with_overrides(read_yaml(path), given), where=path), loaded
+    return experiment_from(with_overrides(read_yaml(path), [*loaded.overrides, *overrides]), where=path), loaded
 
 
 def run_experiment(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipelines.run import Outcome
 
 COLOURS = {"RUN": "green", "REUSED": "cyan", "REUSE": "cyan", "RESUMED": "yellow", "RESUME": "yellow",
-           "DEPENDS": "magenta", "FAILED": "red"}
+           "DEPENDS": "magenta", "FAILED": "red", "STOPPED": "yellow"}
 LOG_WIDTH = 200
 
 
@@ -44,7 +44,8 @@ def result_table(store: Store, experiment: Experiment, outcome: Outcome) -> None
     """What each stage did, then the metrics against the gate, then where to look."""
     out = console()
     out.print(_stages_table(store, outcome))
-    out.print(f"store  {store.url}", soft_wrap=True)
+    out.print()
+    out.print(f"{'store':<12} {store.url}", soft_wrap=True)
     for what, prefix, file in outcome.made(store):
         out.print(f"{what:<12} {_place(store, prefix, file)}", soft_wrap=True)
     if outcome.published is None:
@@ -68,7 +69,7 @@ def _stages_table(store: Store, outcome: Outcome) -> Table:
     table.columns[-1].overflow = "fold"
     for result in outcome.results:
         said = _speed(result) if trained else ()
-        made = "" if result.status == "FAILED" else result.uri.removeprefix(f"{store.url}/")
+        made = result.uri.removeprefix(f"{store.url}/") if result.done else ""
         table.add_row(result.name, _coloured(result.status), f"{result.seconds:.1f}", *said, made)
     return table
 

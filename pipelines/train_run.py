@@ -26,7 +26,7 @@ class TrainOutcome(Outcome):
     @property
     def run_uri(self) -> str | None:
         """Where the finished run is; None when it is not finished."""
-        ended = [result for result in self.results if result.name == "train" and result.status != "FAILED"]
+        ended = [result for result in self.results if result.name == "train" and result.done]
         return ended[-1].uri if ended else None
 
     def as_json(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import BaseWSGIServer, make_server
 
 Environ = dict[str, Any]
-Fault = Callable[[str, str], tuple[int, str] | None]  # (method, path) → (status, S3's error code), or None: no fault
+Fault = Callable[[str, str], tuple[int, str] | None]  # (method, path) → (status, S3's error code or an XML answer)
 
 
 def no_fault(method: str, path: str) -> None:
@@ -62,8 +62,8 @@ class S3Server:
             return answer
         environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         status, code = fault
-        start_response(f"{status} {code or 'Fault'}", [("Content-Type", "application/xml")])
-        said = f"<Error><Code>{code}</Code><Message>as the test wants it</Message></Error>" if code else ""
+        start_response(f"{status} Fault", [("Content-Type", "application/xml")])
+        said = f"<Error><Code>{code}</Code><Message>as the test wants it</Message></Error>" if code.isalnum() else code
         return [said.encode() if method != "HEAD" else b""]
 
 

@@ -38,7 +38,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
         ("train.images", "--set train.images: not of the form field=value"),
     ],
 )
-@pytest.mark.parametrize("command", ["run", "plan"])
+@pytest.mark.parametrize("command", ["run", "train", "plan"])
 def test_a_wrong_setting_is_one_line_with_advice_and_exit_code_2(command, setting, said, tmp_path, capsys):
     assert refused(capsys, command, DIGITS, "--store", tmp_path, "--set", setting).startswith(f"gan: {said}")
     assert not list(tmp_path.iterdir())  # nothing was started
@@ -113,20 +113,34 @@ def test_plan_prints_json_for_machines_and_a_table_for_people(tmp_path, capsys):
     assert "never run in this store" in printed.err
 
 
-@pytest.mark.parametrize("command", [["run"], ["plan"], ["sample"], ["config", "show"], ["config", "schema"],
+@pytest.mark.parametrize("command", [["run"], ["train"], ["plan"], ["sample"], ["config", "show"], ["config", "schema"],
                                      ["models", "list"], ["models", "show"], ["models", "verify"]])
 def test_every_command_has_help_with_an_example(command, capsys):
     main_ok(capsys, *command, "--help")
     assert "Example: gan " in main_ok.printed  # type: ignore[attr-defined]
 
 
-def test_help_starts_without_torch_ray_prefect_or_rich_tables():
+NOT_FOR_HELP = ("torch", "ray", "prefect", "numpy", "pyarrow", "fsspec", "s3fs", "yaml", "PIL", "asyncio",
+                "rich.progress", "rich.live", "gan_core.config", "gan_core.store", "gan_core.manifest")
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["models"], ["dataset", "prepare"]])
+def test_help_imports_nothing_that_a_command_works_with(command):
+    not_wanted = NOT_FOR_HELP if command else (*NOT_FOR_HELP, "pydantic")  # typer itself reads options with it
     program = (
         "import sys\n"
         "from pipelines.cli import main\n"
-        "try: main(['--help'])\n"
+        f"try: main([*{command}, '--help'])\n"
         "except SystemExit: pass\n"
-        "sys.exit(sorted({'torch', 'ray', 'prefect', 'pyarrow', 's3fs'} & set(sys.modules)) or 0)\n"
+        f"sys.exit(sorted(set({not_wanted}) & set(sys.modules)) or 0)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert "Usage:" in done.stdout
+
+
+def test_the_store_that_help_names_is_the_one_that_is_used():
+    from gan_core.store import DEFAULT_STORE
+    from pipelines import options
+
+    assert options.DEFAULT_STORE == DEFAULT_STORE

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gan_core.config import (
+    Elastic,
     Experiment,
     TrainConfig,
     experiment_from,
@@ -239,13 +240,57 @@ def test_a_resolved_experiment_reads_back_equal(experiment: Callable[..., Experi
     assert made.as_json()["model"]["generator_optimizer"]["betas"] == [0.5, 0.9]
 
 
+CADENCES: dict[str, Any] = {"report_every": 64, "sample_every": 96, "checkpoint_every": 128, "keep_checkpoints": 9,
+                            "keep_every": 256}
+
+
 def test_workers_and_cadence_are_in_no_key_and_all_else_is() -> None:
     usual = key_fields(TrainConfig())
-    assert sorted(usual) == ["batch", "ema_half_life", "images", "sampling", "shuffle_shards"]
-    moved = TrainConfig(workers=4, report_every=64, checkpoint_every=128, keep_checkpoints=9)
-    assert key_fields(moved) == usual
-    for longer in (TrainConfig(images=256), TrainConfig(batch=64), TrainConfig(ema_half_life=1)):
-        assert key_fields(longer) != usual
+    assert {*TrainConfig.model_fields} - {*usual} == {"workers", *CADENCES}
+    assert key_fields(TrainConfig(workers=4, **CADENCES)) == usual
+    assert key_fields(TrainConfig(workers=Elastic(min=1, max=4))) == usual
+    changed: list[dict[str, Any]] = [
+        {"images": 256}, {"batch": 64}, {"ema_half_life": 1}, {"precision": "float32"}, {"channels_last": False},
+        {"compile": True}, {"accumulate": 2}, {"augment": {"flip": 0.5}},
+    ]
+    for change in changed:
+        assert key_fields(TrainConfig(**change)) != usual, change
+
+
+@pytest.mark.parametrize(("deciding", "cadences"), [
+    ({"stop_when": [{"rule": "collapse"}]}, {"report_every", "sample_every"}),
+    ({"best_by": {"metric": "loss/generator"}}, {"report_every", "sample_every", "checkpoint_every"}),
+    ({"on_divergence": {"policy": "roll_back"}}, {"checkpoint_every"}),
+])
+def test_a_cadence_that_decides_what_is_made_is_in_the_key(deciding: dict[str, Any], cadences: set[str]) -> None:
+    assert {*key_fields(TrainConfig(**deciding))} - {*key_fields(TrainConfig())} == cadences
+
+
+@pytest.mark.parametrize(("train", "said"), [
+    ("train.workers={min: 3, max: 2}", "train.workers: min=3 is more than max=2; exchange them"),
+    ("train.workers={min: 1}", "train.workers.max: missing; 4 works"),
+    ("train.workers={min: 1, max: 200}", "train.workers.max=200 is more than train.batch=128 images; "
+                                          "train.workers.max=128 works"),
+    ("train.workers=3", "train.workers=3 cannot share train.batch=128 evenly"),
+    ("train.accumulate=129", "train.accumulate=129 is more parts than a worker has images"),
+    ("train.precision=half", "train.precision: 'half'"),
+    ("train.stop_when=[{rule: target, metric: a}]", "rule=target needs value; for example value: 0.9"),
+    ("train.stop_when=[{rule: no_progress, metric: a}]", "rule=no_progress needs patience; for example patience: 51200"),
+    ("train.stop_when=[{rule: collapse, metric: a}]", "rule=collapse does not read metric=a; leave it out"),
+    ("train.stop_when=[{rule: colapse}]", "train.stop_when.0.rule: 'colapse'"),
+    ("train.best_by={goal: max}", 'train.best_by.metric: missing; "diversity/pairwise" works'),
+    ("train.on_divergence={policy: roll_back, factor: 1}", "train.on_divergence.factor: 1"),
+    ("train.augment.flip=2", "train.augment.flip: 2"),
+])
+def test_training_that_cannot_work_is_refused_with_a_value_that_works(train: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        least(train)
+    assert said in str(refused.value)
+
+
+def test_elastic_workers_need_not_share_a_batch_evenly() -> None:
+    assert least("train.workers={min: 1, max: 3}").train.most_workers == 3
+    assert least("train.workers=4").train.most_workers == 4
 
 
 def test_the_recipe_s_and_the_source_s_options_are_in_the_key() -> None:

@@ -17,7 +17,18 @@ from PIL import Image
 
 from gan_core.metrics.evaluate import Measured
 from gan_core.pictures import grid
-from pipelines.report import STRETCHES, Report, charts, outline, picture_uri, table, write_report
+from pipelines.report import (
+    GRID_BYTES,
+    MOST_GRIDS,
+    STRETCHES,
+    Report,
+    charts,
+    outline,
+    picture_uri,
+    spread,
+    table,
+    write_report,
+)
 
 LIMIT = 3_000_000
 VOID = {"meta", "img", "br", "line"}  # SVG's <line/> closes itself
@@ -186,6 +197,77 @@ def test_curves_are_grouped_by_what_stands_before_the_slash():
     assert [chart.group for chart in drawn] == ["loss", "logits", "images_per_second"]
     lines = [[key.name for key in chart.keys] for chart in drawn]
     assert lines == [["generator", "discriminator"], ["real"], []]
+
+
+def test_known_groups_come_first_and_say_what_they_are():
+    names = ("penalty/r1", "other/x", "diversity/class", "gradient/generator", "accuracy/d", "loss/generator")
+    drawn = charts([{"position": p, **dict.fromkeys(names, 1.0)} for p in (1, 2)])
+    assert [chart.group for chart in drawn] == ["loss", "accuracy", "gradient", "diversity", "penalty", "other"]
+    assert (drawn[2].title, drawn[2].meaning) == ("Gradients", "L2 norm of each network's mean gradient")
+    assert (drawn[-1].title, drawn[-1].meaning) == ("other", "")
+
+
+def test_gradients_far_apart_are_drawn_on_a_logarithmic_scale_with_plain_numbers():
+    (near,) = charts([{"position": p, "gradient/g": float(p)} for p in (1, 2, 3)])
+    (far,) = charts([{"position": p, "gradient/g": 10.0**p} for p in (-2, 1, 3)])
+    (zero,) = charts([{"position": p, "gradient/g": value} for p, value in enumerate((0.0, 1.0, 1e3))])
+    ticks = [re.findall(r">([\d.]+)</text>", chart.svg) for chart in (near, far, zero)]
+    assert {"0.01", "1", "100"} <= set(ticks[1])
+    assert "0.01" not in ticks[0] + ticks[2]
+    assert "$" not in far.svg
+
+
+def test_objectives_without_penalties_are_not_drawn_twice():
+    rows = [{"position": p, "loss/g": float(p), "objective/g": float(p)} for p in (1, 2)]
+    assert [chart.group for chart in charts(rows)] == ["loss"]
+    assert [chart.group for chart in charts([row | {"objective/g": 9.0} for row in rows])] == ["loss", "objective"]
+
+
+def won_between(first: int, last: int) -> list[dict[str, float]]:
+    """A hundred rows of a run whose discriminator wins in some of them."""
+    healthy = {"logits/real": 0.1, "logits/fake": -0.1, "accuracy/discriminator": 0.6}
+    winning = {"logits/real": 2.5, "logits/fake": -2.5, "accuracy/discriminator": 1.0}
+    return [{"position": 1280.0 * (i + 1), **(winning if first <= i < last else healthy)} for i in range(100)]
+
+
+def test_troubles_are_told_with_their_time_what_was_seen_and_advice(tmp_path):
+    words = " ".join(written(tmp_path, curves=won_between(20, 40))[1].text.split())
+    assert "the discriminator wins from 35,840 images to 51,200" in words
+    assert "it is right about 100.0% of real and generated examples, whose logits are 5 apart for 8,960 images" in words
+    assert "→ raise model.generator_optimizer.learning_rate or lower" in words
+    lasting = " ".join(written(tmp_path, curves=won_between(20, 100))[1].text.split())
+    assert "from 35,840 images to the end" in lasting
+
+
+def test_a_run_without_troubles_says_so_and_one_without_curves_does_not(tmp_path):
+    assert "No trouble was found" in written(tmp_path, curves=won_between(0, 0))[1].text
+    empty = written(tmp_path, curves=[])[1].text
+    assert "No trouble was found" not in empty
+    assert "No curves were recorded to look for troubles in" in empty
+
+
+def test_sample_grids_are_shown_in_order_with_their_positions(tmp_path):
+    grids = [(20_480 * (i + 1), png(i)) for i in range(3)]
+    _, page = written(tmp_path, grids=grids)
+    shown = [base64.b64decode(source.partition(",")[2]) for source in page.values("src")]
+    assert shown == [*(content for _, content in grids), png(0), png(1)]
+    strip = page.text[page.text.index("Samples as training went on") :]
+    assert re.findall(r"[\d,]{6,}", strip)[:3] == ["20,480", "40,960", "61,440"]
+    assert "Samples as training went on" not in written(tmp_path)[1].text
+
+
+def test_large_grids_are_reduced_for_the_strip_and_the_page_stays_small(tmp_path):
+    large = png(n=64, size=64)
+    assert len(large) > 5 * GRID_BYTES
+    write_report(tmp_path / "report.html", a_report(grids=[(i, large) for i in range(MOST_GRIDS)]))
+    assert (tmp_path / "report.html").stat().st_size < 2 * GRID_BYTES * MOST_GRIDS
+
+
+@pytest.mark.parametrize(("n", "most", "chosen"), [
+    (0, 8, []), (1, 8, [0]), (8, 8, [*range(8)]), (9, 3, [0, 4, 8]), (100, 2, [0, 99]), (5, 1, [0]),
+])  # fmt: skip
+def test_a_spread_has_both_ends(n, most, chosen):
+    assert spread(range(n), most) == chosen
 
 
 def test_rows_may_lack_values_and_values_may_lack_numbers():

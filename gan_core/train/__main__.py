@@ -100,10 +100,9 @@ def _train(experiment: Experiment, store: Store) -> int:
         shards_manifest = read_manifest(store, shards)
         assert shards_manifest is not None
         parent = Parent(kind="shards", uri=store.uri(shards), digest=shards_manifest.digest)
-        signals = Signals(group, workers.lead)
-        terminal = Terminal(experiment.train.images, signals)
-        done = fit(experiment, open_shards(store, shards), RunPlace(store, prefix, key), terminal, parents=(parent,))
-        signals.close()
+        with Signals(group, workers.lead) as signals:
+            done = fit(experiment, open_shards(store, shards), RunPlace(store, prefix, key),
+                       Terminal(experiment.train.images, signals), parents=(parent,))
         if not done:
             _say(workers, f"stopped by a signal after a checkpoint; the same command goes on: {store.uri(prefix)}")
             return 128 + (signals.number or signal.SIGTERM)

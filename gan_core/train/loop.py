@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gan_core.config import Elastic, Experiment
+from gan_core.config import Experiment
 from gan_core.data.batches import Batches
 from gan_core.data.shards import Shards
-from gan_core.errors import CheckpointError, ConfigError, Diverged
+from gan_core.errors import CheckpointError, Diverged
 from gan_core.manifest import Parent
 from gan_core.recipes.recipe import DataSpec, Recipe, build_recipe
 from gan_core.train.checkpoint import Row, RunPlace, checkpoint_name
 from gan_core.train.consistency import refuse_disagreement
 from gan_core.train.curves import Curves
+from gan_core.train.dealing import norms_over_parts, refuse_uneven
 from gan_core.train.distributed import Workers
 from gan_core.train.finish import write_run
 from gan_core.train.observe import Observer
@@ -47,7 +48,7 @@ def fit(
     Raises ConfigError, Diverged, WorkersDisagree, CheckpointError, DamagedFile, StoreError, Superseded.
     """
     workers = Workers.current()
-    _refuse_uneven(experiment, workers)
+    refuse_uneven(experiment, workers.world)
     attempt = workers.told_by_lead(place.claim_attempt() if workers.lead else 0)
     keep = Retention(experiment.train.keep_checkpoints, experiment.train.keep_every)
     writer = Writer(place, attempt, keep, reporter.note)
@@ -100,11 +101,13 @@ class Run:
         step = Step.of(experiment, recipe, batches, workers, state, switches)
         observer = Observer.of(experiment, recipe, shards, device, reporter) if workers.lead else None
         run = Run(experiment, place, reporter, workers, writer, recipe, switches, state, step, observer)
+        notes = [norms_over_parts(experiment, state.networks)]
         if saved is not None:
             run._restore(saved)
-            if workers.lead and (elsewhere := switches.elsewhere(device)):
-                reporter.note(f"{place.store.uri(place.prefix)} was {elsewhere}")
+            notes.append(switches.elsewhere(device))
         if workers.lead:
+            for note in filter(None, notes):
+                reporter.note(note)
             place.drop_curves_after(state.position)
         return run
 
@@ -191,16 +194,6 @@ class Run:
             self.observer.forget()
             self.reporter.note(f"{error}; goes on from {good} with learning rates times "
                                f"{policy.factor ** (len(before) + 1):g}")
-
-
-def _refuse_uneven(experiment: Experiment, workers: Workers) -> None:
-    train = experiment.train
-    if isinstance(train.workers, Elastic):
-        if workers.world * train.accumulate > train.batch:
-            raise ConfigError(f"train.batch={train.batch} has too few images for {workers.world} workers and "
-                              f"train.accumulate={train.accumulate}")
-    elif train.batch % workers.world:
-        raise ConfigError(f"train.batch={train.batch} does not split over {workers.world} workers")
 
 
 def _newest(place: RunPlace, workers: Workers) -> dict[str, Any] | None:

@@ -6,19 +6,23 @@ import os
 import signal
 import threading
 import time
-from types import FrameType
+from typing import Any
 
 from torch._C._distributed_c10d import Store
 
 STOP = "gan-pipelines/stop"
 LOOK_S = 0.5
 ECHO_S = 2.0  # torchrun passes on the Ctrl-C that the terminal has sent to its processes too
+HEARD = (signal.SIGTERM, signal.SIGINT)
 
 
 class Signals:
-    """The first signal is remembered in `number`, on rank 0 also when another process got it; the second ends at once.
+    """While the block runs, the first signal is remembered in `number`, and the second ends this process at once.
 
-    group: the store that the processes found each other by; None when this process is alone.
+    On rank 0 `number` is also set when another process of the group got the signal.
+    group: the store by which the processes met; None when this process is alone.
+    Signals are heard by a thread, from the pipe that Python writes them to: the main thread may be waiting for the
+    other processes in C++, where no handler runs.
     """
 
     def __init__(self, group: Store | None, lead: bool) -> None:
@@ -26,29 +30,44 @@ class Signals:
         self._group, self._lead = group, lead
         self._at = 0.0
         self._over = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._heard)
-        if group is not None:
-            threading.Thread(target=self._share, name="signals", daemon=True).start()
+        self._reads, self._writes = os.pipe()
+        self._before: dict[signal.Signals, Any] = {}
 
-    def close(self) -> None:
-        """No more looks at the group's store, which ends with the group."""
-        self._over.set()
+    def __enter__(self) -> Signals:
+        os.set_blocking(self._writes, False)
+        signal.set_wakeup_fd(self._writes, warn_on_full_buffer=False)
+        self._before = {number: signal.signal(number, lambda *_: None) for number in HEARD}
+        threading.Thread(target=self._listen, name="signals", daemon=True).start()
+        if self._group is not None:
+            threading.Thread(target=self._share, args=(self._group,), name="shared signals", daemon=True).start()
+        return self
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
+    def __exit__(self, *error: object) -> None:
+        self._over.set()  # of the group's store too, which ends with the group
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(-1)
+        os.close(self._writes)  # the listener reads the end of it
+
+    def _listen(self) -> None:
+        with os.fdopen(self._reads, "rb", buffering=0) as heard:
+            while byte := heard.read(1):
+                if byte[0] in HEARD:
+                    self._hear(byte[0])
+
+    def _hear(self, number: int) -> None:
         if not self.number:
             self.number, self._at = number, time.monotonic()
         elif self._group is None or time.monotonic() - self._at > ECHO_S:
             os._exit(128 + number)
 
-    def _share(self) -> None:
-        assert self._group is not None
+    def _share(self, group: Store) -> None:
         while not self._over.wait(LOOK_S):
             try:
                 if self.number and not self._lead:
-                    self._group.set(STOP, str(self.number))
+                    group.set(STOP, str(self.number))
                     return
-                if self._lead and not self.number and self._group.check([STOP]):
-                    self.number, self._at = int(self._group.get(STOP)), time.monotonic()
+                if self._lead and not self.number and group.check([STOP]):
+                    self.number, self._at = int(group.get(STOP)), time.monotonic()
             except RuntimeError:  # the other processes have ended, and the store with them
                 return

@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on one machine, each a process tree that can be killed, announced to go, and put back."""
+"""A Ray cluster of several nodes on one machine: each is a process tree that can be killed, or announced to go."""
 
 from __future__ import annotations
 
@@ -15,6 +15,13 @@ from tests.pipeline import free_port, kill_tree
 
 RAY = str(Path(sys.executable).with_name("ray"))
 START_S = 120.0
+ALIVE = """
+import sys
+from ray._raylet import GcsClient
+for node in GcsClient(address=sys.argv[1]).get_all_node_info(timeout=5).values():
+    if node.state == 0:
+        print("head" if node.is_head_node else "node", node.node_id.hex())
+"""
 # a node is dead to the others 3 s after it is; Ray's own default is half a minute
 HEALTH = {"RAY_health_check_initial_delay_ms": "0", "RAY_health_check_period_ms": "1000",
           "RAY_health_check_timeout_ms": "1000", "RAY_health_check_failure_threshold": "3"}
@@ -54,10 +61,7 @@ class Nodes:
 
     def ids(self) -> list[str]:
         """The nodes that the cluster counts, the head first."""
-        program = ("import sys; from ray._raylet import GcsClient; found = GcsClient(address=sys.argv[1])"
-                   ".get_all_node_info(timeout=5).values();"
-                   "print(*(('head ' if n.is_head_node else 'node ') + n.node_id.hex() for n in found if n.state == 0), sep='\\n')")
-        done = subprocess.run([sys.executable, "-c", program, self.address], env=self.environment(),
+        done = subprocess.run([sys.executable, "-c", ALIVE, self.address], env=self.environment(),
                               capture_output=True, text=True)
         return [line.partition(" ")[2] for line in sorted(re.findall(r"^(?:head|node) \w+$", done.stdout, re.M))]
 

@@ -84,12 +84,13 @@ def test_one_ctrl_c_on_a_terminal_is_one_though_torchrun_passes_it_on(run: Run) 
 
 def test_a_second_ctrl_c_ends_it_at_once(run: Run) -> None:
     first, second = run.workers()
-    second.suspend()  # a step that does not end
+    second.suspend()  # a step that does not end: the first waits for its gradients
     first.send_signal(signal.SIGINT)
     time.sleep(2.5)
     assert first.is_running()
     first.send_signal(signal.SIGINT)
-    assert first.wait(timeout=WAIT_S) in (130, None)
+    psutil.wait_procs([first], timeout=10)
+    assert not first.is_running() or first.status() == psutil.STATUS_ZOMBIE
     second.resume()
     run.rest()
     assert run.checkpoints() == []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -60,6 +61,12 @@ class Training:
         assert self.process is not None
         said = self.process.communicate(timeout=WAIT_S)[1].decode()
         return self.process.returncode, said.splitlines()
+
+    def stopped(self) -> tuple[int, list[str]]:
+        """The same, after SIGTERM."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.ended()
 
     def checkpoints(self) -> list[dict[str, Any]]:
         """The facts of all whole checkpoints, oldest first: position, attempt, worlds."""

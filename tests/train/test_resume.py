@@ -304,7 +304,7 @@ def test_another_processor_is_noted(store: Store, digits_store: Store, experimen
     begun_with(store, processor="AVX2048")
     again = Scripted(start=128)
     assert train(store, digits_store, experiment(), again)
-    assert [note for note in again.notes if "was begun on AVX2048, goes on with" in note]
+    assert [note for note in again.notes if "was begun on AVX2048 and goes on with" in note]
 
 
 class Overtaken(Scripted):

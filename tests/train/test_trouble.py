@@ -176,7 +176,8 @@ def test_runs_of_digits_have_the_troubles_they_were_provoked_to(
 ) -> None:
     settings = experiment(
         model={**RATES, "width": 16, "latent": 64, "r1_gamma": 0.5, **model},
-        train={"images": 21_760, "batch": 128, "report_every": 1280, "sample_every": 2560, "checkpoint_every": 21_760},
+        train={"images": 20_480, "batch": 128, "report_every": 1280, "sample_every": 2560, "checkpoint_every": 20_480,
+               "precision": "float32"},
     )
     heard = Scripted()
     assert fit(settings, cut(open_shards(digits_store, "shards/digits"), examples), place(Store(tmp_path)), heard,

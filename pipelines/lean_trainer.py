@@ -1,0 +1,50 @@
+"""Ray Train's trainer without the helper processes that a run of ours has no use for.
+
+Beside its controller and the workers, Ray Train starts four actors, each a process of a second or two of import: one
+that hands out Ray Data's sets, one that asks an autoscaler for room, one that frees the workers' room should the
+controller be killed, one that keeps the workers' reports in step.  Our data does not come from Ray Data; Ray on one
+machine has no autoscaler, and ends with the run, room and all.  The last is needed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.train.torch import TorchTrainer
+from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2._internal.execution.context import TrainRunContext
+from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
+
+
+class LeanTrainer(TorchTrainer):
+    """A TorchTrainer for training that reads its data itself.  on_this_machine: Ray was started here for this run."""
+
+    def __init__(self, *arguments: Any, on_this_machine: bool, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._on_this_machine = on_this_machine
+
+    def _initialize_and_run_controller(self, **parts: Any) -> Any:
+        unused: tuple[type, ...] = (DatasetsCallback,)
+        if self._on_this_machine:
+            unused = (DatasetsCallback, PlacementGroupCleanerCallback)
+            if isinstance(parts["scaling_policy"], FixedScalingPolicy):  # the elastic one is told by it what is free
+                parts["scaling_policy"] = _WithoutAutoscaler(self.scaling_config)
+        parts["callbacks"] = [callback for callback in parts["callbacks"] if not isinstance(callback, unused)]
+        return super()._initialize_and_run_controller(**parts)
+
+
+class _WithoutAutoscaler(FixedScalingPolicy):
+    """Always as many workers as asked for, and nobody told of it."""
+
+    def after_controller_start(self, train_run_context: TrainRunContext) -> None:
+        """Would start the actor that speaks with an autoscaler."""
+
+    def _maybe_send_resource_request(self) -> None:
+        """Would speak with it."""
+
+    async def before_controller_shutdown(self) -> None:
+        """Would take the request back."""
+
+    def before_controller_abort(self) -> None:
+        """Would take the request back."""

@@ -1,0 +1,48 @@
+"""`gan train`: the first two stages of `gan run`, under the same keys."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gan_core.config import load_experiment
+from gan_core.data.shards import open_shards
+from gan_core.store import Store
+from gan_core.train.checkpoint import RunPlace
+from gan_core.train.loop import fit
+from pipelines.execute import Run
+from pipelines.plan import Planner
+from tests.pipeline import EXPERIMENT, Prefect, gan
+from tests.train.runs import stop_at
+
+QUICK = ("train.images=1024", "train.checkpoint_every=256", "train.report_every=128", "train.workers=1",
+         "model.width=8", "model.latent=8")
+
+
+@pytest.mark.slow
+def test_train_resumes_what_was_begun_and_run_finds_what_it_made(tmp_path, embedded: Prefect):
+    experiment, store = load_experiment(EXPERIMENT, QUICK), Store(tmp_path / "store")
+    words = [EXPERIMENT, "--store", store.url, *(word for one in QUICK for word in ("--set", one)), "--json"]
+    shards = Run.of(experiment.as_json(), store.url, {}).prepare()
+    step = Planner(store, experiment).step("train", {"prepare": shards.digest})
+    place = RunPlace(store, step.prefix, step.key)
+    begun = fit(experiment, open_shards(store, shards.prefix), place, stop_at(512, step=128),
+                parents=(shards.parent(),), threads=1)
+    assert not begun
+
+    done = gan(embedded, "train", *words)
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    prepared, trained = printed["stages"]
+    assert (prepared["status"], trained["status"]) == ("REUSED", "RESUMED")
+    assert trained["trained"] == [512, 1024]
+    assert printed["run"] == trained["uri"] == store.uri(step.prefix)
+    assert "512 to 1,024" in done.stderr
+    assert not store.names("scores")
+
+    again = gan(embedded, "train", *words)
+    assert [stage["status"] for stage in json.loads(again.stdout)["stages"]] == ["REUSED", "REUSED"]
+    assert "nothing to do: digits is trained already" in again.stderr
+    planned = json.loads(gan(embedded, "plan", *words).stdout)["stages"]
+    assert [stage["action"] for stage in planned] == ["REUSE", "REUSE", "RUN", "DEPENDS"]
