@@ -59,7 +59,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _said(error: BaseException) -> str:
     """Its own words in one line, with its kind where they may not say enough; empty when it has none."""
-    said = " ".join(str(isinstance(error, OSError) and error.strerror or error).split())
+    said = " ".join(str((isinstance(error, OSError) and error.strerror) or error).split())
     return said if not said or isinstance(error, OSError | GanError) else f"{type(error).__name__}: {said}"
 
 

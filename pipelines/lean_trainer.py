@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray.train.torch import TorchTrainer
+from ray.train.v2.torch.torch_trainer import TorchTrainer
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.context import TrainRunContext
@@ -29,7 +29,7 @@ class LeanTrainer(TorchTrainer):
         if self._on_this_machine:
             unused = (DatasetsCallback, PlacementGroupCleanerCallback)
             if isinstance(parts["scaling_policy"], FixedScalingPolicy):  # the elastic one is told by it what is free
-                parts["scaling_policy"] = _WithoutAutoscaler(self.scaling_config)
+                parts["scaling_policy"] = _WithoutAutoscaler(parts["scaling_policy"].scaling_config)
         parts["callbacks"] = [callback for callback in parts["callbacks"] if not isinstance(callback, unused)]
         return super()._initialize_and_run_controller(**parts)
 

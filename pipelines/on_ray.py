@@ -30,7 +30,7 @@ from pipelines.cluster import connect
 from pipelines.interrupt import StopSignals
 from pipelines.messages import Messages
 from pipelines.profile import Profile
-from pipelines.ray_controller import SaveBeforeResizing, TellOfLosses
+from pipelines.ray_controller import CountNodesAgain, SaveBeforeResizing, TellOfLosses
 from pipelines.ray_worker import raise_recorded, train_on_worker
 from pipelines.stop import ask_to_stop
 
@@ -106,7 +106,9 @@ def _room(node: Mapping[str, float], cpus: int, gpus: int) -> int:
 
 def _trainer(run: Start, placed: Placed, shards: str, parents: tuple[Parent, ...], bookkeeping: str) -> TorchTrainer:
     place, ray_config = run.place, run.profile.ray
-    own: list[Any] = [TellOfLosses(place.store.url, place.prefix, run.fit_id), SaveBeforeResizing()]
+    own: list[Any] = [TellOfLosses(place.store.url, place.prefix, run.fit_id)]
+    if isinstance(placed.workers, tuple):
+        own += [SaveBeforeResizing(), CountNodesAgain()]
     return TorchTrainer(
         train_on_worker,
         train_loop_config={

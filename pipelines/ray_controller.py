@@ -1,4 +1,8 @@
-"""What Ray Train's controller does for a run besides Ray's own: it tells of lost workers, and saves before resizing."""
+"""What Ray Train's controller does for a run besides Ray's own.
+
+It tells of lost workers, has a checkpoint made before workers are restarted in another number, and counts the nodes
+before it restarts the workers of those that are left.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+import ray
+from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
 from ray.exceptions import RayActorError
 from ray.train.v2._internal.execution.callback import ControllerCallback, WorkerGroupCallback
-from ray.train.v2._internal.execution.controller.state import ResizingState
+from ray.train.v2._internal.execution.controller.state import ReschedulingState, ResizingState, RestartingState
 
 from gan_core.store import Store
 from pipelines.messages import Messages
 from pipelines.ray_worker import checkpoint_now
 
 BROKEN = re.compile(r"\bgloo\b|\bNCCL\b|connection (closed|reset)|broken pipe", re.IGNORECASE)
+COUNT_S = 5.0
 SAVE_S = 60.0  # that a resize waits for a checkpoint, before it goes without
 
 
@@ -66,3 +73,16 @@ class SaveBeforeResizing(ControllerCallback, WorkerGroupCallback):
         if isinstance(current_state, ResizingState) and self._workers is not None:
             with suppress(Exception):  # then the newest checkpoint there is will do
                 self._workers.execute_single(0, checkpoint_now, SAVE_S)
+
+
+class CountNodesAgain(ControllerCallback):
+    """Has Ray count the nodes before workers are restarted.
+
+    Its own count is up to 20 s old, and elastic workers would wait for room on a node that is gone.
+    """
+
+    def after_controller_state_update(self, previous_state: object, current_state: object) -> None:
+        if isinstance(current_state, RestartingState | ReschedulingState):
+            with suppress(Exception):  # then the old count will do, and the next one is right
+                counted: Any = get_or_create_autoscaling_coordinator()
+                ray.get(counted.get_reserved_resources.remote("", recompute=True), timeout=COUNT_S)

@@ -15,7 +15,7 @@ import yaml
 from gan_core.config import read_yaml, with_overrides
 from tests.pipeline import SMALL
 
-PAGES = ("README.md", "docs/getting-started.md")
+PAGES = ("README.md", "docs/getting-started.md", "docs/training.md")
 
 
 def blocks(page: str, language: str) -> list[str]:

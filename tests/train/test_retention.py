@@ -1,14 +1,20 @@
-"""Which checkpoints stay, over random histories of saves, restarts, losses and failed deletions."""
+"""Which checkpoints stay, over random histories of saves, restarts, losses and failed deletions; how others go."""
 
 from __future__ import annotations
 
 import random
-from itertools import pairwise
+from itertools import count, pairwise
+from pathlib import Path
 
 import pytest
 
+from gan_core.store import Store
+from gan_core.train.checkpoint import RunPlace
 from gan_core.train.retention import Retention, checkpoint_name, position_of
 from gan_core.train.schedule import crossed
+from gan_core.train.uploads import Writer
+from tests.s3_server import S3Server, no_fault
+from tests.train.saves import KEEP, Heard, place_in, save, snapshot
 
 
 def names(*positions: int) -> list[str]:
@@ -82,3 +88,92 @@ def test_in_any_history_what_must_stay_is_there_and_nothing_else(seed: int) -> N
     kept = {name for name, is_whole in there.items() if is_whole}
     assert kept == keep.kept(left, [best])
     assert all(name > left[-last] for name in there.keys() - kept)
+
+
+# In a store
+
+
+REFUSED = "<DeleteResult><Error><Key>k</Key><Code>AccessDenied</Code><Message>no</Message></Error></DeleteResult>"
+
+
+def refuse_deletions(method: str, path: str) -> tuple[int, str] | None:
+    """As S3 does: of many deleted at once, those refused are listed in an answer that all is well."""
+    return {"POST": (200, REFUSED), "DELETE": (403, "AccessDenied")}.get(method)
+
+
+def test_a_deletion_that_fails_is_told_once_stops_nothing_and_is_done_later(server: S3Server, place: RunPlace) -> None:
+    heard = Heard()
+    writer = Writer(place, place.claim_attempt(), Retention(2), heard)
+    server.fault = refuse_deletions
+    for position in (128, 256, 384, 512):
+        save(writer, position)
+    writer.wait()
+    assert [int(name[:12]) for name in place.whole()] == [128, 256, 384, 512]
+    told = [note for note in heard.notes if "deleted" in note]
+    assert told == [f"{place.store.uri(place.prefix)}/checkpoints/000000000256-0001 could not be deleted: "
+                    "as the test wants it; this is tried again after each checkpoint"]
+    server.fault = no_fault
+    save(writer, 640)
+    writer.wait()
+    writer.close()
+    assert [int(name[:12]) for name in place.checkpoints()] == [128, 512, 640]  # 128 is the best
+
+
+def test_a_half_deleted_checkpoint_is_not_there(server: S3Server, place: RunPlace) -> None:
+    heard = Heard()
+    writer = Writer(place, place.claim_attempt(), Retention(2), heard)
+    for position in (128, 256, 384):
+        save(writer, position)
+    writer.wait()
+    deletions = count(1)
+    server.fault = lambda method, path: (503, "") if method == "POST" and next(deletions) == 2 else None
+    save(writer, 512)
+    writer.wait()
+    server.fault = no_fault
+    half = "000000000256-0001"
+    assert half in place.checkpoints()
+    assert half not in place.whole()
+    assert place.load(half) is None
+    save(writer, 640)
+    writer.wait()
+    writer.close()
+    assert half not in place.checkpoints()
+
+
+def test_the_best_of_each_checkpoint_that_may_be_resumed_stays(tmp_path: Path) -> None:
+    place = place_in(Store(tmp_path))
+    writer = Writer(place, 1, Retention(2), Heard())
+    for position, best in ((100, 100), (200, 100), (300, 300), (400, 300), (500, 500)):
+        writer.save(snapshot(position, best), [], {})
+    writer.wait()
+    # should 500 be damaged, the run goes on from 400, whose best is 300
+    assert [int(name[:12]) for name in place.whole()] == [300, 400, 500]
+    writer.save(snapshot(600, 500), [], {})
+    writer.wait()
+    writer.close()
+    assert [int(name[:12]) for name in place.whole()] == [500, 600]
+
+
+def test_the_newest_whole_checkpoint_of_a_position_is_found_by_it(tmp_path: Path) -> None:
+    place = place_in(Store(tmp_path))
+    for attempt in (1, 2):
+        writer = Writer(place, attempt, KEEP, Heard())
+        save(writer, 128)
+        writer.wait()
+        writer.close()
+    place.store.write(f"{place.checkpoint(checkpoint_name(128, 3))}/state.pt", b"half")
+    assert place.name_at(128) == "000000000128-0002"
+    assert place.name_at(256) is None
+
+
+def test_samples_and_curves_after_a_resume_are_dropped(tmp_path: Path) -> None:
+    place = place_in(Store(tmp_path))
+    writer = Writer(place, 1, KEEP, Heard())
+    for position in (128, 256):
+        save(writer, position)
+    writer.wait()
+    writer.close()
+    place.drop_curves_after(128)
+    assert place.store.names(f"{place.prefix}/samples") == ["000000000128.png"]
+    assert place.store.names(f"{place.prefix}/tensorboard") == ["events.out.tfevents.000000000128.part"]
+    assert place.curves().count(b"\n") == 2

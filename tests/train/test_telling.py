@@ -1,0 +1,74 @@
+"""progress.json: the newest word on a run, which never waits and is never waited for."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+from gan_core.store import Store
+from gan_core.train.checkpoint import RunPlace
+from gan_core.train.report import Trouble
+from gan_core.train.uploads import Writer
+from tests.s3_server import S3Server
+from tests.train.saves import KEEP, Heard, place_in, row, save
+
+
+class Slow(Store):
+    """Holds each write of progress until it is let go, and remembers them."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.writing, self.go_on, self.told = threading.Semaphore(0), threading.Semaphore(0), list[Any]()
+
+    def write(self, path: str, data: bytes) -> None:
+        if path.endswith("progress.json"):
+            self.writing.release()
+            self.go_on.acquire()
+            self.told.append(json.loads(data))
+        super().write(path, data)
+
+
+def test_of_what_is_told_the_newest_is_written_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    store = Slow(tmp_path)
+    place = place_in(store)
+    writer = Writer(place, 1, KEEP, Heard())
+    writer.tell(row(64), [Trouble("mode collapse", "samples are alike", "lower the learning rate")])
+    store.writing.acquire()  # the first is under way
+    for position in range(128, 640, 64):
+        writer.tell({"position": position, "loss/generator": float("nan")}, [])
+    save(writer, 640)  # is not held up either
+    writer.wait()
+    store.go_on.release(9)
+    writer.close()
+    assert store.told == [
+        {"row": row(64), "troubles": [{"name": "mode collapse", "what": "samples are alike",
+                                       "advice": "lower the learning rate"}]},
+        {"row": {"position": 576, "loss/generator": None}, "troubles": []},
+    ]
+    assert json.loads(store.read(f"{place.prefix}/progress.json")) == store.told[-1]
+
+
+def test_telling_goes_on_after_an_outage_and_is_silent_about_it(server: S3Server, place: RunPlace) -> None:
+    heard = Heard()
+    writer = Writer(place, 1, KEEP, heard)
+    server.stop()
+    writer.tell(row(64), [])
+    writer.close()
+    server.start()
+    assert place.store.names(place.prefix) == []
+    again = Writer(place, 1, KEEP, heard)
+    again.tell(row(128), [])
+    again.close()
+    assert json.loads(place.store.read(f"{place.prefix}/progress.json"))["row"] == row(128)
+    assert heard.notes == []
+
+
+def test_an_overtaken_attempt_tells_nothing(tmp_path: Path) -> None:
+    place = place_in(Store(tmp_path))
+    writer = Writer(place, place.claim_attempt(), KEEP, Heard())
+    place.claim_attempt()
+    writer.tell(row(64), [])
+    writer.close()
+    assert not place.store.exists(f"{place.prefix}/progress.json")
