@@ -20,7 +20,6 @@ from ray.exceptions import RayError
 from ray.train.torch import TorchConfig
 from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.exceptions import TrainingFailedError
-from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from gan_core.config import Elastic, Experiment
 from gan_core.errors import ConfigError, Interrupted, WorkersFailed
@@ -28,6 +27,7 @@ from gan_core.manifest import MANIFEST, Parent
 from gan_core.train.checkpoint import RunPlace, position_of
 from pipelines.cluster import connect
 from pipelines.interrupt import StopSignals
+from pipelines.lean_trainer import LeanTrainer
 from pipelines.messages import Messages
 from pipelines.profile import Profile
 from pipelines.ray_controller import CountNodesAgain, SaveBeforeResizing, TellOfLosses
@@ -104,13 +104,14 @@ def _room(node: Mapping[str, float], cpus: int, gpus: int) -> int:
     return min(by_cpu, int(node.get("GPU", 0))) if gpus else by_cpu
 
 
-def _trainer(run: Start, placed: Placed, shards: str, parents: tuple[Parent, ...], bookkeeping: str) -> TorchTrainer:
+def _trainer(run: Start, placed: Placed, shards: str, parents: tuple[Parent, ...], bookkeeping: str) -> LeanTrainer:
     place, ray_config = run.place, run.profile.ray
     own: list[Any] = [TellOfLosses(place.store.url, place.prefix, run.fit_id)]
     if isinstance(placed.workers, tuple):
         own += [SaveBeforeResizing(), CountNodesAgain()]
-    return TorchTrainer(
+    return LeanTrainer(
         train_on_worker,
+        on_this_machine=run.profile.ray.address is None,
         train_loop_config={
             "experiment": run.experiment.as_json(),
             "store": place.store.url,
@@ -156,7 +157,7 @@ class Start:
         return Start(experiment, profile, place, fit_id, place.newest_attempt(),
                      Messages(place.store, place.prefix, fit_id))
 
-    def follow(self, trainer: TorchTrainer, signals: StopSignals) -> bool:
+    def follow(self, trainer: LeanTrainer, signals: StopSignals) -> bool:
         """Has it train, says what the workers say, and passes a signal on to them.  Whether the run is finished."""
         asked, looks = False, 0
         with _environment(self.profile, self.experiment):
@@ -229,7 +230,7 @@ def _environment(profile: Profile, experiment: Experiment) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _fit(trainer: TorchTrainer) -> bool:
+def _fit(trainer: LeanTrainer) -> bool:
     result: Any = trainer.fit()  # typed as the result of Ray Train's first version
     return bool(result.return_value)
 

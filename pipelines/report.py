@@ -20,7 +20,7 @@ import yaml
 from markupsafe import Markup
 from PIL import Image
 
-from gan_core.train.trouble import Spell, history
+from gan_core.train.trouble import WARM_UP_IMAGES, WARM_UP_ROWS, Spell, history, warmed_up
 from pipelines.pages import page
 
 if TYPE_CHECKING:
@@ -152,6 +152,7 @@ def write_report(path: Path, report: Report) -> None:
         refused=[row for row in rows if row.passed is False],
         charts=charts(report.curves),
         spells=[(spell, when(spell)) for spell in history(report.curves)],
+        warm_up="" if warmed_up(report.curves) else f"{WARM_UP_IMAGES:,} images and {WARM_UP_ROWS} rows of the curves",
         strip=[(f"{position:,}", picture_uri(picture, GRID_BYTES, GRID_SIDES)) for position, picture in report.grids],
         pictures=[
             (caption, picture_uri(picture))

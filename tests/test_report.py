@@ -241,6 +241,7 @@ def test_troubles_are_told_with_their_time_what_was_seen_and_advice(tmp_path):
 
 def test_a_run_without_troubles_says_so_and_one_without_curves_does_not(tmp_path):
     assert "No trouble was found" in written(tmp_path, curves=won_between(0, 0))[1].text
+    assert "None is named in a run this short" in written(tmp_path, curves=won_between(0, 0)[:15])[1].text
     empty = written(tmp_path, curves=[])[1].text
     assert "No trouble was found" not in empty
     assert "No curves were recorded to look for troubles in" in empty

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gan_core.config import Experiment
@@ -22,12 +22,13 @@ from gan_core.train.dealing import norms_over_parts, refuse_uneven
 from gan_core.train.distributed import Workers
 from gan_core.train.finish import write_run
 from gan_core.train.observe import Observer
+from gan_core.train.patience import PatientStore
 from gan_core.train.report import Command, Reporter
 from gan_core.train.schedule import crossed
 from gan_core.train.state import TrainState
 from gan_core.train.step import Step
 from gan_core.train.switches import Switches
-from gan_core.train.uploads import Retention, Writer
+from gan_core.train.uploads import UPLOAD_PATIENCE_S, Retention, Writer
 
 NO_CHECKPOINT = -1
 
@@ -49,6 +50,7 @@ def fit(
     """
     workers = Workers.current()
     refuse_uneven(experiment, workers.world)
+    place = replace(place, note=reporter.note)
     attempt = workers.told_by_lead(place.claim_attempt() if workers.lead else 0)
     keep = Retention(experiment.train.keep_checkpoints, experiment.train.keep_every)
     writer = Writer(place, attempt, keep, reporter.note)
@@ -58,7 +60,9 @@ def fit(
         writer.wait()
         if finished and workers.lead:
             writer.refuse_if_superseded()
-            write_run(experiment, run.recipe, run.state, run.switches, place, attempt, parents)
+            patient = PatientStore(place.store, seconds=UPLOAD_PATIENCE_S, note=reporter.note)
+            write_run(experiment, run.recipe, run.state, run.switches,
+                      replace(place, store=patient, tries_again=False), attempt, parents)
     finally:
         writer.close()
     return finished

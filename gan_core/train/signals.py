@@ -12,7 +12,7 @@ from torch._C._distributed_c10d import Store
 
 STOP = "gan-pipelines/stop"
 LOOK_S = 0.5
-ECHO_S = 2.0  # torchrun passes on the Ctrl-C that the terminal has sent to its processes too
+ECHO_S = 3.0  # torchrun passes on the Ctrl-C that the terminal has sent to its processes too
 HEARD = (signal.SIGTERM, signal.SIGINT)
 
 

@@ -117,13 +117,13 @@ def _report(
         real_png=real,
         lineage=[(parent.kind, parent.uri.removeprefix(f"{store.url}/"), parent.digest) for parent in parents],
         versions=tool_versions(),
-        notes=_notes(run.facts),
-        grids=_grids_over_time(store, trained.prefix),
+        notes=notes_of(run.facts),
+        grids=grids_over_time(store, trained.prefix),
     )
 
 
-def _notes(facts: Mapping[str, Any]) -> list[str]:
-    """What a reader of the curves should know of how the run went."""
+def notes_of(facts: Mapping[str, Any]) -> list[str]:
+    """What a reader of the curves should know of how a run with these facts went."""
     notes = []
     if facts.get("ended"):
         notes.append(f"A rule of the experiment ended training after {facts['position']:,} images: {facts['ended']}.")
@@ -135,7 +135,7 @@ def _notes(facts: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def _grids_over_time(store: Store, prefix: str) -> list[tuple[int, bytes]]:
+def grids_over_time(store: Store, prefix: str) -> list[tuple[int, bytes]]:
     """Samples of the same noise at positions spread over the run: beside the run, not part of it, and perhaps gone."""
     grids = []
     names = [name for name in store.names(f"{prefix}/samples") if re.fullmatch(r"\d+\.png", name)]

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from gan_core.train.signals import ECHO_S
 from tests.conftest import TINY
 from tests.pipeline import kill_tree
 
@@ -77,7 +78,12 @@ def test_a_signal_to_torchrun_stops_all_after_a_checkpoint(run: Run, number: sig
 
 
 def test_one_ctrl_c_on_a_terminal_is_one_though_torchrun_passes_it_on(run: Run) -> None:
-    os.killpg(run.process.pid, signal.SIGINT)
+    first, second = run.workers()
+    second.suspend()  # a step that takes a while, in which torchrun passes it on
+    for process in (first, second, run.process):
+        process.send_signal(signal.SIGINT)
+    time.sleep(1.5)
+    second.resume()
     assert "stopped by a signal after a checkpoint; the same command goes on" in run.rest()
     assert len(run.checkpoints()) == 1
 
@@ -86,7 +92,7 @@ def test_a_second_ctrl_c_ends_it_at_once(run: Run) -> None:
     first, second = run.workers()
     second.suspend()  # a step that does not end: the first waits for its gradients
     first.send_signal(signal.SIGINT)
-    time.sleep(2.5)
+    time.sleep(ECHO_S + 0.5)
     assert first.is_running()
     first.send_signal(signal.SIGINT)
     psutil.wait_procs([first], timeout=10)

@@ -102,6 +102,12 @@ def test_none_is_named_of_a_run_that_has_just_begun(change: Change) -> None:
     assert all(troubles(rows(n, change)) == [] for n in range(1, 16))
 
 
+def test_few_rows_are_not_enough_however_many_images_they_span() -> None:
+    far_apart = [row | {"position": 100.0 * row["position"]} for row in rows(16, from_row(0, **WINNING))]
+    assert troubles(far_apart[:15]) == []
+    assert names(troubles(far_apart)) == [trouble.WINS]
+
+
 def test_a_generator_that_is_on_its_way_is_left_in_peace() -> None:
     growing = [0.05, 0.08, 0.12, 0.16, 0.2, 0.24]
 
@@ -146,6 +152,8 @@ def test_only_the_newest_rows_count() -> None:
     collapsed, since = rows(64, from_row(0, diversity__raw_class=0.05)), rows(64, start=64)
     assert names(troubles(collapsed)) == [trouble.MODE_COLLAPSE]
     assert troubles([*collapsed, *since]) == []
+    steeper = rows(136, lambda i: {"gradient/generator": 100.0} if i < 72 else {})
+    assert names(troubles(steeper[:-1])) == [] == names(troubles(steeper))
 
 
 def test_a_runs_history_says_when_each_began_and_whether_it_lasts() -> None:
