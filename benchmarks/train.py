@@ -94,14 +94,13 @@ class Settings:
 class Noise(Source):
     """Random images."""
 
-    def __init__(self, side: int) -> None:
-        self._shape = shape_of(side)
+    side: int
 
     def splits(self) -> dict[str, int]:
         return {"train": EXAMPLES}
 
     def part(self, split: str, start: int, stop: int) -> Iterator[Example]:
-        images = np.random.default_rng(start).integers(0, 256, (stop - start, *self._shape), np.uint8)
+        images = np.random.default_rng(start).integers(0, 256, (stop - start, *shape_of(self.side)), np.uint8)
         return (Example(image=image.transpose(1, 2, 0)) for image in images)
 
 
@@ -110,7 +109,7 @@ def ours(settings: Settings, side: int, batch: int, workers: Workers) -> Iterato
     """The engine's step on shards of noise, with the threads that torch has."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
-        write_shards(Noise(side), store, "shards/noise", shard_examples=EXAMPLES, key="noise")
+        write_shards(Noise(side=side), store, "shards/noise", shard_examples=EXAMPLES, key="noise")
         shards, experiment = open_shards(store, "shards/noise"), settings.experiment(batch)
         recipe = build_recipe(experiment, DataSpec(shards.shape, 0))
         switches = Switches.resolved(experiment.train, settings.device, None)

@@ -6,6 +6,7 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gan_core.store import Store
@@ -101,13 +102,11 @@ class Follower:
     def _follow(self) -> None:
         followed, seen = "", None
         while not self._stop.wait(self.poll_s):
-            try:
+            with suppress(Exception):  # the clients of remote stores have no common class for "not now"
                 prefix = self.where()
                 found = latest_progress(self.store, prefix) if prefix else None
-            except Exception:  # the clients of remote stores have no common class for "not now"
-                continue
-            if prefix != followed:
-                followed, seen = prefix, found
-            elif found is not None and found != seen:
-                seen = found
-                self.tell(found)
+                if prefix != followed:
+                    followed, seen = prefix, found
+                elif found is not None and found != seen:
+                    seen = found
+                    self.tell(found)

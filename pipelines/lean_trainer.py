@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray.train.v2.torch.torch_trainer import TorchTrainer
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.context import TrainRunContext
 from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
+from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 
 class LeanTrainer(TorchTrainer):

@@ -30,7 +30,7 @@ from pipelines.interrupt import StopSignals
 from pipelines.lean_trainer import LeanTrainer
 from pipelines.messages import Messages
 from pipelines.profile import Profile
-from pipelines.ray_controller import CountNodesAgain, SaveBeforeResizing, TellOfLosses
+from pipelines.ray_controller import CountNodesAgain, SaveBeforeResizing, TellOfLosses, what_was_lost
 from pipelines.ray_worker import raise_recorded, train_on_worker
 from pipelines.stop import ask_to_stop
 
@@ -173,9 +173,10 @@ class Start:
 
     def given_up(self, error: Exception) -> WorkersFailed:
         """What to raise when restarts brought the run no further."""
-        return WorkersFailed(f"training workers failed more than {self.profile.ray.worker_retries} times without a new "
-                             f"checkpoint: {_last_line(error)}; Ray keeps their logs, on this machine in {RAY_LOGS}; "
-                             f"{GOES_ON}")
+        lost = what_was_lost(getattr(error, "worker_failures", None) or {0: error})
+        return WorkersFailed(f"training failed more than {self.profile.ray.worker_retries} times without a new "
+                             f"checkpoint, at last because {lost}; Ray keeps the workers' logs, on this machine in "
+                             f"{RAY_LOGS}, and the kernel's has what was killed for want of memory; {GOES_ON}")
 
     def stopped(self, finished: bool, number: int) -> Interrupted:
         """What to raise when training ended because someone asked for it."""
@@ -252,7 +253,3 @@ def _in_a_thread(work: Callable[[], bool]) -> Future[bool]:
 def _say(*lines: str) -> None:
     for line in lines:
         print(f"gan: {line}", file=sys.stderr, flush=True)
-
-
-def _last_line(error: Exception) -> str:
-    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)

@@ -77,13 +77,17 @@ class Orders:
         messages = Messages(self.store, self.run_prefix, self.fit_id)
         over = False
         while not over:
+            self._write(messages)
             with suppress(Exception):  # a store that does not answer now may answer in a second
                 if self.store.exists(_stop(self.run_prefix, self.fit_id)):
                     self._stop.set()
             self._heed(self.notice())
             over = self._over.wait(LOOK_S)
-            while not self._lines.empty():
-                messages.say(self._lines.get())
+        self._write(messages)
+
+    def _write(self, messages: Messages) -> None:
+        while not self._lines.empty():
+            messages.say(self._lines.get())
 
     def _heed(self, why: str | None) -> None:
         if why and not self._noticed:

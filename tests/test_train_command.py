@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 
+import psutil
 import pytest
 
 from gan_core.config import load_experiment
@@ -13,11 +16,29 @@ from gan_core.train.checkpoint import RunPlace
 from gan_core.train.loop import fit
 from pipelines.execute import Run
 from pipelines.plan import Planner
-from tests.pipeline import EXPERIMENT, Prefect, gan
+from tests.pipeline import EXPERIMENT, GAN, Prefect, gan
 from tests.train.runs import stop_at
 
 QUICK = ("train.images=1024", "train.checkpoint_every=256", "train.report_every=128", "train.workers=1",
          "model.width=8", "model.latent=8")
+NEEDED = {"ray::TrainController", "ray::RayTrainWorker"}
+NOT_NEEDED = {"ray::DatasetManager", "ray::PlacementGroupCleaner", "ray::_AutoscalingCoordinatorActor"}
+
+
+def watched(prefect: Prefect, *words: str) -> tuple[subprocess.CompletedProcess[str], set[str]]:
+    """Runs `gan` to its end; also the titles that processes below it had, up to the first dot."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([*GAN, *words], env=prefect.environment(), text=True, **pipes)
+    titles: set[str] = set()
+    while process.poll() is None:
+        for member in psutil.Process(process.pid).children(recursive=True):
+            try:
+                titles.add("".join(member.cmdline()[:1]).partition(".")[0])
+            except psutil.Error:
+                continue  # it ended between the two looks
+        time.sleep(0.05)
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err), titles
 
 
 @pytest.mark.slow
@@ -31,8 +52,10 @@ def test_train_resumes_what_was_begun_and_run_finds_what_it_made(tmp_path, embed
                 parents=(shards.parent(),), threads=1)
     assert not begun
 
-    done = gan(embedded, "train", *words)
+    done, titles = watched(embedded, "train", *words)
     assert done.returncode == 0, done.stderr
+    assert titles >= NEEDED
+    assert not titles & NOT_NEEDED  # each would cost a process's start
     printed = json.loads(done.stdout)
     prepared, trained = printed["stages"]
     assert (prepared["status"], trained["status"]) == ("REUSED", "RESUMED")

@@ -134,7 +134,7 @@ class Run:
             command = Command(told.result())
             done = state.position >= train.images
             if done or self._passed(train.report_every) or self._passed(train.sample_every):
-                self._row(sampled=done or self._passed(train.sample_every))
+                self._row(sampled=done or self._passed(train.sample_every), done=done)
             if done or state.ended or self._passed(train.checkpoint_every) or command is not Command.CONTINUE:
                 self._checkpoint()
             if command is Command.STOP and not done and not state.ended:
@@ -144,11 +144,11 @@ class Run:
     def _passed(self, every: int) -> bool:
         return crossed(self.state.position, step=self.experiment.train.batch, every=every)
 
-    def _row(self, *, sampled: bool) -> None:
+    def _row(self, *, sampled: bool, done: bool) -> None:
         """One row of the curves; a stop rule may end the run with it."""
         row, ended = dict(self.curves.row(self.state.position, self.workers)), None
         if self.observer is not None:
-            ended = self.observer.see(row, self.state, sampled=sampled)
+            ended = self.observer.see(row, self.state, sampled=sampled, done=done)
             self.rows.append(row)
             self.writer.tell(row, self.observer.troubles)
         if Command(self.workers.told_by_lead(Command.FINISH if ended else Command.CONTINUE)) is Command.FINISH:
@@ -172,6 +172,8 @@ class Run:
     def _restore(self, saved: Mapping[str, Any]) -> None:
         self.state.restore(saved)
         self.curves = Curves.restored(saved["curves"], self.workers)
+        if self.observer is not None:
+            self.observer.remember(self.state)
 
     def _roll_back(self, error: Diverged) -> None:
         """To the newest good checkpoint with lower learning rates; Diverged again when that is not to be."""
@@ -181,23 +183,22 @@ class Run:
         good = f"the checkpoint of {saved['position']} images" if saved else "the beginning: no checkpoint was made yet"
         if policy.policy == "stop" or len(before) >= policy.times:
             tried = f" after {len(before)} roll-backs" if before else ""
-            raise Diverged(f"{error}{tried}; the last good state is {good}; lower the learning rates, or set "
-                           "train.on_divergence.policy=roll_back") from error
-        if saved:
-            self._restore(saved)
-        else:
-            self.state.restore(TrainState.fresh(self.recipe, self.experiment.seed, self.workers.device,
-                                                self.switches).snapshot())
-            self.curves = Curves()
-        lower = policy.factor ** (len(before) + 1 - len(self.state.rollbacks))
-        self.state.scale_learning_rates(lower)
-        self.state.rollbacks = [*before, {"at": at, "to": self.state.position, "why": str(error),
-                                          "learning_rates": policy.factor ** (len(before) + 1)}]
+            other = ", or set train.on_divergence.policy=roll_back" if policy.policy == "stop" else ""
+            raise Diverged(f"{error}{tried}; the last good state is {good}; lower the learning rates{other}") from error
+        self._restore(saved or self._beginning())
+        rates = policy.factor ** (len(before) + 1)
+        # the checkpoint has the learning rates of as many roll-backs as were before it
+        self.state.scale_learning_rates(rates / policy.factor ** len(self.state.rollbacks))
+        self.state.rollbacks = [
+            *before, {"at": at, "to": self.state.position, "why": str(error), "learning_rates": rates}]
         self.rows = []
-        if self.observer is not None:
-            self.observer.forget()
-            self.reporter.note(f"{error}; goes on from {good} with learning rates times "
-                               f"{policy.factor ** (len(before) + 1):g}")
+        if self.workers.lead:
+            self.reporter.note(f"{error}; goes on from {good} with learning rates times {rates:g}")
+
+    def _beginning(self) -> dict[str, Any]:
+        """What a checkpoint of position 0 would hold."""
+        fresh = TrainState.fresh(self.recipe, self.experiment.seed, self.workers.device, self.switches)
+        return {**fresh.snapshot(), "curves": Curves().snapshot(self.workers)}
 
 
 def _newest(place: RunPlace, workers: Workers) -> dict[str, Any] | None:

@@ -14,10 +14,8 @@ from gan_core.recipes.recipe import Recipe
 from gan_core.train.report import Reporter, Trouble
 from gan_core.train.state import TrainState
 from gan_core.train.stop_rules import judge
-from gan_core.train.trouble import troubles
+from gan_core.train.trouble import REMEMBERED, troubles
 from gan_core.train.watch import Watch
-
-REMEMBERED = 64  # rows that troubles are looked for in
 
 
 @dataclass
@@ -36,12 +34,19 @@ class Observer:
     ) -> Observer:
         return Observer(experiment, Watch(recipe, shards, experiment.seed, device), reporter)
 
-    def see(self, row: dict[str, Any], state: TrainState, *, sampled: bool) -> str | None:
-        """Completes a row and reports it; the reason when a stop rule ends the run with it."""
+    def remember(self, state: TrainState) -> None:
+        """Takes a restored state for what is known: troubles that last are not told again."""
+        self.troubles, self.pictures = troubles(state.recent), {}
+
+    def see(self, row: dict[str, Any], state: TrainState, *, sampled: bool, done: bool) -> str | None:
+        """Completes a row and reports it; the reason when a stop rule ends the run with it.
+
+        sampled: whether samples are measured for it.  done: the last row; there is nothing left to end or to refuse.
+        """
         row |= {f"loss_scale/{phase}": scaler.get_scale() for phase, scaler in state.scalers.items()}
         if sampled:
             row |= self.watch.measure(state.networks, state.averages)
-            picture = self.watch.grid(state.averages)
+            picture = self.watch.grid({**state.networks, **state.averages})
             if picture is not None:
                 self.pictures[f"samples/{state.position:012d}.png"] = picture
         state.recent = [*state.recent, row][-REMEMBERED:]
@@ -52,6 +57,8 @@ class Observer:
             if trouble.name not in known:
                 self.reporter.trouble(state.position, trouble)
         self.troubles = found
+        if done:
+            return None
         if sampled:
             self._refuse_unknown_metric(state)
         state.rules, ended = judge(self.experiment.train.stop_when, state.rules, row, found)
@@ -74,10 +81,6 @@ class Observer:
         """The sample grids since the last checkpoint, by path below the run."""
         taken, self.pictures = self.pictures, {}
         return taken
-
-    def forget(self) -> None:
-        """After a roll-back: what was seen since has not happened."""
-        self.troubles, self.pictures = [], {}
 
     def _refuse_unknown_metric(self, state: TrainState) -> None:
         by = self.experiment.train.best_by

@@ -54,6 +54,28 @@ def test_a_killed_worker_is_survived_and_costs_at_most_one_interval(tmp_path: Pa
     assert said == ["gan: worker 0 died", f"gan: training goes on with 2 workers from {before[-1]:,} images"]
 
 
+def test_workers_that_die_are_started_again_while_it_gets_further_and_given_up_when_it_does_not(tmp_path: Path) -> None:
+    settings = ENDLESS | {"workers": 2, "checkpoint_every": 12_800}
+    with Training(store_in(tmp_path), settings, {"ray": {"worker_retries": 0}}) as training:
+        training.until(lambda: bool(training.checkpoints()), "checkpoint")
+        for attempt in (1, 2):
+            started = f"{attempt:04d}.json"
+            training.until(lambda name=started: name in training.store.names(f"{RUN}/attempts"), "start")
+            os.kill(pid_of_rank_0(training.store, attempt), signal.SIGKILL)
+        status, said = training.ended()
+    (saved, *_), again = training.positions(1), training.positions(2)
+    assert again == []
+    assert status == 1
+    assert said == [
+        "gan: worker 0 died",
+        f"gan: training goes on with 2 workers from {saved:,} images",
+        "gan: worker 0 died",
+        "gan: training failed more than 0 times without a new checkpoint, at last because worker 0 died; Ray keeps "
+        "the workers' logs, on this machine in /tmp/ray/session_latest/logs, and the kernel's has what was killed for "
+        "want of memory; the same command goes on from the newest checkpoint",
+    ]
+
+
 def test_a_killed_node_is_survived_by_those_that_are_left(tmp_path: Path, nodes: Nodes) -> None:
     nodes.add()
     lost = nodes.add()
