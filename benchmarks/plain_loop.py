@@ -34,7 +34,8 @@ def generator(side: int, norm: type[nn.BatchNorm2d] = nn.BatchNorm2d) -> nn.Sequ
             nn.ConvTranspose2d(128, 64, 5, 2, 2, 1), norm(64), nn.ReLU(),
             nn.ConvTranspose2d(64, 1, 5, 2, 2, 1), nn.Tanh(),
         )
-    first = [nn.Unflatten(1, (LATENT, 1, 1)), nn.ConvTranspose2d(LATENT, 512, 4, 1, 0, bias=False), norm(512), nn.ReLU()]
+    widest = nn.ConvTranspose2d(LATENT, 512, 4, 1, 0, bias=False)
+    first = [nn.Unflatten(1, (LATENT, 1, 1)), widest, norm(512), nn.ReLU()]
     doubling = [layer for a, b in ((512, 256), (256, 128), (128, 64))
                 for layer in (nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False), norm(b), nn.ReLU())]
     return nn.Sequential(*first, *doubling, nn.ConvTranspose2d(64, 3, 4, 2, 1, bias=False), nn.Tanh())

@@ -57,7 +57,7 @@ class DcganOptions(Config):
     width: Count = Field(64, description="channels of the widest images; deeper layers have more")
     conditional: bool = Field(True, description="learn one distribution per label")
     r1_gamma: float = Field(1.0, ge=0, description="weight of the R1 penalty; 0 leaves it out")
-    r1_every: Count = Field(1, description="steps between R1 penalties, each as much heavier; 16 is usual for lazy ones")
+    r1_every: Count = Field(1, description="steps from one R1 penalty to the next, as much heavier; 16 is usual")
     generator_optimizer: Adam = Adam()
     discriminator_optimizer: Adam = Adam()
 

@@ -25,6 +25,7 @@ from gan_core.config import Elastic, Experiment
 from gan_core.errors import ConfigError, Interrupted, WorkersFailed
 from gan_core.manifest import MANIFEST, Parent
 from gan_core.train.checkpoint import RunPlace, position_of
+from gan_core.train.patience import WORKERS_WAIT_S
 from pipelines.cluster import connect
 from pipelines.interrupt import StopSignals
 from pipelines.lean_trainer import LeanTrainer
@@ -123,7 +124,7 @@ def _trainer(run: Start, placed: Placed, shards: str, parents: tuple[Parent, ...
             "fit_id": run.fit_id,
             "attempts": run.attempts,
         },
-        torch_config=TorchConfig(backend="nccl" if placed.gpus else "gloo"),
+        torch_config=TorchConfig("nccl" if placed.gpus else "gloo", timeout_s=int(WORKERS_WAIT_S)),
         scaling_config=ScalingConfig(
             num_workers=placed.workers,
             use_gpu=bool(placed.gpus),

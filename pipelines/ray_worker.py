@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from typing import Any
 
 import ray.train
@@ -21,6 +22,7 @@ from gan_core.manifest import MANIFEST, Parent
 from gan_core.store import Store
 from gan_core.train.checkpoint import RunPlace
 from gan_core.train.loop import fit
+from gan_core.train.patience import PatientStore
 from gan_core.train.report import Command, Trouble
 from pipelines.stop import Orders
 
@@ -59,8 +61,10 @@ def train_on_worker(config: dict[str, Any]) -> bool:
     """One start of the run on this worker.  True when the run is finished, False when it was stopped."""
     global _here
     store = Store(config["store"])
+    patient = PatientStore(store)  # a restart in an outage of the store waits for it
     place = RunPlace(store, config["prefix"], config["key"])
-    raise_recorded(place, config["fit_id"])  # Ray restarts after any error; this one would only come again
+    # Ray restarts after any error; this one would only come again
+    raise_recorded(replace(place, store=patient), config["fit_id"])
     lead = ray.train.get_context().get_world_rank() == 0
     orders = Orders(Store(config["store"]), place.prefix, config["fit_id"], _preemption) if lead else None
     _here = RayReporter(orders)
@@ -70,7 +74,7 @@ def train_on_worker(config: dict[str, Any]) -> bool:
         with orders or nullcontext():
             return fit(
                 experiment_from(config["experiment"]),
-                open_shards(store, config["shards"]),
+                open_shards(patient, config["shards"]),
                 place,
                 _here,
                 parents=tuple(Parent(**parent) for parent in config["parents"]),

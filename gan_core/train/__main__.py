@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import cast
 
 import torch.distributed as dist
@@ -24,12 +25,14 @@ from gan_core.config import Experiment, key_fields, load_experiment
 from gan_core.data.shards import open_shards
 from gan_core.data.source import source_of
 from gan_core.data.write import write_experiment
-from gan_core.errors import ConfigError, GanError
+from gan_core.errors import GanError
 from gan_core.manifest import Parent, canonical_digest, missing_files, read_manifest
 from gan_core.store import DEFAULT_STORE, Store
 from gan_core.train.checkpoint import RunPlace
+from gan_core.train.dealing import refuse_uneven
 from gan_core.train.distributed import Workers, backend_for
 from gan_core.train.loop import fit
+from gan_core.train.patience import WORKERS_WAIT_S
 from gan_core.train.report import Command, Trouble
 from gan_core.train.signals import Signals
 
@@ -88,9 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _train(experiment: Experiment, store: Store) -> int:
     group = _join()
     workers = Workers.current()
-    if experiment.train.batch % workers.world:
-        raise ConfigError(f"train.batch={experiment.train.batch} does not split over the {workers.world} processes "
-                          "that torchrun started; choose a divisor for --nproc-per-node")
+    refuse_uneven(experiment, workers.world)
     if workers.lead:
         store.check_writable()
     shards, key = _prepared(experiment, store, workers)
@@ -116,7 +117,8 @@ def _join() -> GroupStore | None:
         return None
     store, rank, world = next(rendezvous("env://"))
     backend = backend_for(int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    dist.init_process_group(backend, store=store, rank=rank, world_size=world)
+    waits = timedelta(seconds=WORKERS_WAIT_S)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=waits)
     return cast(GroupStore, store)
 
 

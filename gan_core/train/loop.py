@@ -22,13 +22,13 @@ from gan_core.train.dealing import norms_over_parts, refuse_uneven
 from gan_core.train.distributed import Workers
 from gan_core.train.finish import write_run
 from gan_core.train.observe import Observer
-from gan_core.train.patience import PatientStore
+from gan_core.train.patience import UPLOAD_PATIENCE_S, PatientStore
 from gan_core.train.report import Command, Reporter
 from gan_core.train.schedule import crossed
 from gan_core.train.state import TrainState
 from gan_core.train.step import Step
 from gan_core.train.switches import Switches
-from gan_core.train.uploads import UPLOAD_PATIENCE_S, Retention, Writer
+from gan_core.train.uploads import Retention, Writer
 
 NO_CHECKPOINT = -1
 

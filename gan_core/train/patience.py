@@ -26,6 +26,8 @@ from gan_core.store import Store
 
 LONGEST_WAIT_S = 30.0  # between two tries; a store that is back is noticed soon, a struggling one is left alone
 READ_PATIENCE_S = 60.0
+UPLOAD_PATIENCE_S = 1800.0  # of one checkpoint
+WORKERS_WAIT_S = 2 * UPLOAD_PATIENCE_S + 600.0  # for each other: rank 0 may wait for the store with two checkpoints
 T = TypeVar("T")
 Note = Callable[[str], None]
 

@@ -82,7 +82,8 @@ class Switches:
         """A line to tell when this processor is another than the one the run began on; empty otherwise."""
         here = _processor(device)
         return "" if here == self.processor else (
-            f"the run was begun on {self.processor} and goes on with {here}: the result is the same within rounding, not bit for bit")
+            f"the run was begun on {self.processor} and goes on with {here}: the same within "
+            "rounding, not bit for bit")
 
 
 def _has_bfloat16(device: torch.device) -> bool:

@@ -19,7 +19,7 @@ from gan_core.manifest import artefact
 from gan_core.outages import reason, transient
 from gan_core.store import Store
 from gan_core.train.checkpoint import PROGRESS, STATE, Row, RunPlace, newest_attempt, save_state
-from gan_core.train.patience import Patience, PatientStore
+from gan_core.train.patience import UPLOAD_PATIENCE_S, Patience, PatientStore
 from gan_core.train.progress import Newest
 from gan_core.train.report import Trouble
 from gan_core.train.retention import Retention as Retention
@@ -27,7 +27,6 @@ from gan_core.train.retention import checkpoint_name
 from gan_core.train.tensorboard import events
 
 AT_ONCE = 2  # snapshots in memory: one on its way, one that waits for it
-UPLOAD_PATIENCE_S = 1800.0
 
 
 @dataclass

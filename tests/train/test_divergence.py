@@ -122,7 +122,7 @@ def test_a_roll_back_goes_on_from_the_last_good_checkpoint_with_lower_learning_r
     (rolled_back,) = finished(store).facts["rollbacks"]
     assert (rolled_back["at"], rolled_back["to"], rolled_back["learning_rates"]) == (320, 256, 0.5)
     assert "loss/generator is inf after 320 images" in rolled_back["why"]
-    assert [note for note in reporter.notes if "from the checkpoint of 256 images with learning rates times 0.5" in note]
+    assert [n for n in reporter.notes if "from the checkpoint of 256 images with learning rates times 0.5" in n]
     assert [position for position, _ in reporter.rows] == [64, 128, 192, 256, 320, 384, 448, 512]
     assert equal(last_state(store)["networks"], by_hand(Store(tmp_path / "by-hand"), digits_store, settings))
 

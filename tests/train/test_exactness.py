@@ -1,4 +1,4 @@
-"""A run that is stopped after any step and gone on with ends bit for bit as one that was not, whatever is switched on."""
+"""A run that is stopped after any step and gone on with ends bit for bit as one that was not, whatever is on."""
 
 from __future__ import annotations
 
