@@ -16,6 +16,7 @@ from torch.nn.functional import softplus
 
 from gan_core.config import Adam, Config
 from gan_core.losses.adversarial import non_saturating_d, non_saturating_g
+from gan_core.models.layout import ToMaps, ToVectors
 from gan_core.models.norm import BatchNorm
 from gan_core.models.spec import GeneratorSpec
 from gan_core.recipes.draw import Draw
@@ -52,6 +53,12 @@ def discriminator(side: int, norm: type[nn.BatchNorm2d] = nn.BatchNorm2d) -> nn.
     halving = [layer for a, b in ((64, 128), (128, 256), (256, 512))
                for layer in (nn.Conv2d(a, b, 4, 2, 1, bias=False), norm(b), nn.LeakyReLU(SLOPE))]
     return nn.Sequential(*first, *halving, nn.Conv2d(512, 1, 4, 1, 0, bias=False), nn.Flatten())
+
+
+def with_layout(network: nn.Sequential) -> nn.Sequential:
+    """The same layers; between vectors and maps those of ours, which keep the memory order."""
+    ours = {nn.Flatten: lambda layer: ToVectors(), nn.Unflatten: lambda layer: ToMaps(*layer.unflattened_size)}
+    return nn.Sequential(*(ours.get(type(layer), lambda same: same)(layer) for layer in network))
 
 
 def plain_step(side: int, batch: int, device: torch.device) -> Callable[[], None]:
@@ -91,7 +98,8 @@ class Plain:
         self._side = data.shape[1]
 
     def networks(self) -> dict[str, nn.Module]:
-        return {"generator": generator(self._side, BatchNorm), "discriminator": discriminator(self._side, BatchNorm)}
+        return {"generator": with_layout(generator(self._side, BatchNorm)),
+                "discriminator": with_layout(discriminator(self._side, BatchNorm))}
 
     def phases(self) -> tuple[Phase, ...]:
         adam = Adam(learning_rate=RATE, betas=BETAS)

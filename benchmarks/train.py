@@ -164,13 +164,13 @@ def _ddp_worker(process: int, settings: Settings, folder: str) -> None:
     """Processes 0 and 1 are the two workers, process 2 the one."""
     register()
     torch.set_num_threads(1)
-    turns = dist.TCPStore("127.0.0.1", 0, 3, is_master=True) if process == 0 else None
+    turns = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False) if process == 0 else None
     if turns is not None:
         Path(f"{folder}/port.aside").write_text(str(turns.port))
         Path(f"{folder}/port.aside").rename(f"{folder}/port")
     while not Path(f"{folder}/port").exists():
         time.sleep(0.05)
-    turns = turns or dist.TCPStore("127.0.0.1", int(Path(f"{folder}/port").read_text()), 3)
+    turns = turns or dist.TCPStore("127.0.0.1", int(Path(f"{folder}/port").read_text()), wait_for_workers=False)
     alone = process == 2
     if not alone:
         dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=process, world_size=2,

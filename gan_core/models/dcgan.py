@@ -9,11 +9,13 @@ per example.
 from __future__ import annotations
 
 from itertools import pairwise
+from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, relu
 
+from gan_core.models.layout import ToMaps, to_vectors
 from gan_core.models.norm import BatchNorm
 
 SMALLEST_MAP = 4
@@ -28,10 +30,10 @@ class DcganGenerator(nn.Module):
         channels, height, width_px = shape
         doublings = doublings_to(height, width_px)
         widths = [width * 2**i for i in range(doublings, -1, -1)]
-        self.first_map = (widths[0], height >> doublings, width_px >> doublings)
+        self.to_maps = ToMaps(widths[0], height >> doublings, width_px >> doublings)
         self.embed = nn.Embedding(classes, latent) if classes else None
         joined = 2 * latent if classes else latent
-        self.project = nn.Linear(joined, widths[0] * self.first_map[1] * self.first_map[2], bias=False)
+        self.project = nn.Linear(joined, prod(self.to_maps.shape), bias=False)
         self.norms = nn.ModuleList(BatchNorm(w) for w in widths)
         self.ups = nn.ModuleList(
             nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in pairwise(widths)
@@ -42,7 +44,7 @@ class DcganGenerator(nn.Module):
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         if self.embed is not None:
             z = torch.cat([z, self.embed(label)], dim=1)
-        x = relu(self.norms[0](self.project(z).unflatten(1, self.first_map)))
+        x = relu(self.norms[0](self.to_maps(self.project(z))))
         for up, norm in zip(self.ups, list(self.norms)[1:], strict=True):
             x = relu(norm(up(x)))
         return torch.tanh(self.to_image(x))
@@ -67,7 +69,7 @@ class DcganDiscriminator(nn.Module):
         x = leaky_relu(self.from_image(images), SLOPE)
         for down in self.downs:
             x = leaky_relu(down(x), SLOPE)
-        x = x.flatten(1)
+        x = to_vectors(x)
         logits: Tensor = self.judge(x).squeeze(1)
         if self.embed is not None:
             logits = logits + (self.embed(label) * x).sum(1)

@@ -21,6 +21,7 @@ from gan_core.config import Experiment
 from gan_core.data.augment import flipped, shifted
 from gan_core.data.batches import Batches
 from gan_core.data.sampler import share
+from gan_core.models.layout import ToMaps
 from gan_core.recipes.draw import Draw
 from gan_core.recipes.recipe import Batch, Phase, Recipe
 from gan_core.train.curves import Curves
@@ -42,6 +43,9 @@ class Forward(nn.Module):
         super().__init__()
         self.network = network
         self._format = switches.memory_format
+        for module in network.modules():
+            if isinstance(module, ToMaps):
+                module.memory_format = self._format
         self._precision = partial(torch.autocast, switches.device, switches.autocast,
                                   enabled=switches.autocast is not None)
         # torch.compile cannot be differentiated twice (pytorch#91469), so the network stays callable as it is
