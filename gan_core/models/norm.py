@@ -12,19 +12,24 @@ from torch.nn.functional import batch_norm
 MOMENTUM = 0.1  # share of each batch in the running statistics, torch's default
 
 
-class SumOverWorkers(torch.autograd.Function):
-    """The sum of a tensor over the workers; its gradient is the sum of theirs."""
+def _of_each_worker(x: Tensor) -> Tensor:
+    """[world, *x.shape], in the order of ranks.  Of small tensors three times as fast with gloo as an all-reduce."""
+    every = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+    dist.all_gather(every, x.contiguous())
+    return torch.stack(every)
+
+
+class OfEachWorker(torch.autograd.Function):
+    """x of each worker, [world, *x.shape]; what is differentiated by x is the sum over all workers' uses of it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        total = x.clone()
-        dist.all_reduce(total)
-        return total
+        return _of_each_worker(x)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total: Tensor = SumOverWorkers.apply(gradients[0])
-        return total
+        theirs: Tensor = OfEachWorker.apply(gradients[0])  # [world that used, world that gave, …]
+        return theirs[:, dist.get_rank()].sum(0)
 
 
 class GlobalBatchNorm(torch.autograd.Function):
@@ -55,8 +60,7 @@ class GlobalBatchNorm(torch.autograd.Function):
         of_x, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
             gradient, x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
         )
-        sums = torch.stack([of_weight, of_bias])
-        dist.all_reduce(sums)
+        sums = _of_each_worker(torch.stack([of_weight, of_bias])).sum(0)
         back = weight * torch.rsqrt(variance + ctx.eps) / ctx.count
         through = batch_norm(x, mean, variance, -back * sums[0], -back * sums[1], False, 0.0, ctx.eps)
         return of_x.add_(through), of_weight, of_bias, None
@@ -93,8 +97,7 @@ def _merged(mean: Tensor, variance: Tensor, count: int) -> tuple[Tensor, Tensor,
     """Mean and biased variance [C] over all workers, and the count of all, from those of each."""
     channels = len(mean)
     ours = torch.cat([mean, variance, mean.new_tensor([count])])
-    table = ours.new_zeros(dist.get_world_size(), len(ours)).index_put((torch.tensor(dist.get_rank()),), ours)
-    means, variances, counts = SumOverWorkers.apply(table).split([channels, channels, 1], dim=1)  # a row a worker
+    means, variances, counts = OfEachWorker.apply(ours).split([channels, channels, 1], dim=1)  # a row a worker
     total = counts.sum().detach()
     merged = (counts * means).sum(0) / total
     # Chan et al. 1979: no difference of large numbers, as Σx² − (Σx)² would be
@@ -105,7 +108,7 @@ class BatchNorm(nn.BatchNorm2d):
     """x: [n, C, …], normalised per channel over the images of all workers (Ioffe & Szegedy 2015).
 
     On one worker this is torch's batch norm.  On several, each worker's mean and variance reach all by one
-    differentiable all-reduce and are merged, on CPUs (where torch's SyncBatchNorm refuses to run) and GPUs alike.
+    differentiable all-gather and are merged, on CPUs (where torch's SyncBatchNorm refuses to run) and GPUs alike.
     Running statistics are equal on all workers at every step.  State dicts are those of nn.BatchNorm2d.
     """
 
