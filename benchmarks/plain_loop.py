@@ -20,7 +20,7 @@ from gan_core.models.layout import ToMaps, ToVectors
 from gan_core.models.norm import BatchNorm
 from gan_core.models.spec import GeneratorSpec
 from gan_core.recipes.draw import Draw
-from gan_core.recipes.recipe import Batch, DataSpec, Loss, Networks, Phase, judgement
+from gan_core.recipes.recipe import Batch, DataSpec, Loss, Networks, Phase, judged_together, judgement
 from gan_core.registry import RECIPE_OPTIONS, RECIPES
 
 LATENT, RATE, BETAS, SLOPE = 100, 2e-4, (0.5, 0.999), 0.2
@@ -112,9 +112,8 @@ class Plain:
         if phase == "generator":
             loss = non_saturating_g(nets["discriminator"](batch["fake"]).squeeze(1))
             return Loss(loss, {"loss/generator": loss})
-        # its batch norm is over one kind of image at a time, so they are judged apart
-        real = nets["discriminator"](batch["image"]).squeeze(1)
-        fake = nets["discriminator"](batch["fake"].detach()).squeeze(1)
+        logits = judged_together(nets["discriminator"], batch["image"], batch["fake"].detach())
+        real, fake = (kind.squeeze(1) for kind in logits)
         loss = non_saturating_d(real, fake)
         return Loss(loss, {"loss/discriminator": loss, **judgement(real, fake)})
 

@@ -9,6 +9,7 @@ generator is kept; of all of this the plain loop does nothing.  Networks, losses
 dcgan64_b64_vs_plain, dcgan64_b256_vs_plain, dcgan28_b128_vs_plain    images/s
 ddp_2x1_vs_1x1      two gloo workers of one thread each against one, 64 images of 64 × 64 a step over all
 data_wait_share     share of a step that waits for its batch, of dcgan64_b64
+switch_…            dcgan64_b64 with one switch on against the same with it off
 phase_…_share       share of a step that each of its phases takes
 roofline_…          share of the least time: every operation of the step at the measured rate of matrix products or of
                     copies, whichever is longer; `other` is that least time in ms
@@ -23,8 +24,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,13 @@ from gan_core.train.switches import Switches
 EXAMPLES = 4096
 SECONDS = 2.0  # that one measurement takes at least
 WARM_UP = 3  # steps
+R1 = "model={recipe: dcgan, conditional: false, width: 16, r1_every: %d}"
+SWITCHES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # what is set with it, and without
+    "bfloat16": ((), ("train.precision=float32",)),
+    "channels_last": ((), ("train.channels_last=false",)),
+    "compile": (("train.compile=true",), ()),
+    "lazy_r1": ((R1 % 16,), (R1 % 1,)),
+}
 
 
 def main() -> None:
@@ -64,6 +73,7 @@ def main() -> None:
         "dcgan28_b128_vs_plain": lambda s: against_plain("dcgan28_b128_vs_plain", s, 28, 128),
         "ddp_2x1_vs_1x1": ddp,
         "shares": shares,
+        **{f"switch_{name}": partial(switch, name) for name in SWITCHES},
     }
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--only", nargs="+", choices=[*comparisons], default=[*comparisons], metavar="NAME")
@@ -125,6 +135,15 @@ def against_plain(name: str, settings: Settings, side: int, batch: int) -> None:
         report(name, *measured, "the plain loop", unit="images/s")
         roofline = least_seconds(sides[0], settings.device)
         report(f"roofline_{name.removesuffix('_vs_plain')}", roofline * measured[0] / batch, None, "")
+
+
+def switch(name: str, settings: Settings) -> None:
+    """Ours with one switch on against ours with it off, all else at its default."""
+    on, off = (replace(settings, overrides=(*settings.overrides, *given)) for given in SWITCHES[name])
+    one = Workers(0, 1, settings.device)
+    with ours(on, 64, 64, one) as (with_it, curves), ours(off, 64, 64, one) as (without, other_curves):
+        measured = in_turn([lambda: with_it.take(curves), lambda: without.take(other_curves)], settings, 64)
+    report(f"switch_{name}", *measured, "the same without it", unit="images/s")
 
 
 def in_turn(sides: list[Callable[[], object]], settings: Settings, images: int) -> list[float]:

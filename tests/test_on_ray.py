@@ -51,7 +51,7 @@ stop_ray()
 """
 
 
-@pytest.mark.slow
+@pytest.mark.system
 def test_workers_that_find_no_room_are_refused_and_elastic_ones_need_room_for_the_fewest() -> None:
     asked = [1, 2, {"min": 1, "max": 2}, {"min": 2, "max": 2}]
     done = subprocess.run([sys.executable, "-c", ASKS, json.dumps(TINY), json.dumps(asked)], capture_output=True,

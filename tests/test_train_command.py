@@ -41,7 +41,7 @@ def watched(prefect: Prefect, *words: str) -> tuple[subprocess.CompletedProcess[
     return subprocess.CompletedProcess(process.args, process.returncode, out, err), titles
 
 
-@pytest.mark.slow
+@pytest.mark.system
 def test_train_resumes_what_was_begun_and_run_finds_what_it_made(tmp_path, embedded: Prefect):
     experiment, store = load_experiment(EXPERIMENT, QUICK), Store(tmp_path / "store")
     words = [EXPERIMENT, "--store", store.url, *(word for one in QUICK for word in ("--set", one)), "--json"]

@@ -1,4 +1,4 @@
-"""Between vectors and maps without mixing memory orders: an operation on tensors of two orders takes three times as long.
+"""Between vectors and maps without mixing memory orders: an operation on two orders takes three times as long.
 
 With maps in channels-last order, the gradient of a flattened map would come back in the other order, and a new map
 start in it; every activation beside them would then read one order and write the other (12 of 199 ms of a DCGAN's step
@@ -49,4 +49,5 @@ class ToMaps(nn.Module):
         self.memory_format = torch.contiguous_format
 
     def forward(self, vectors: Tensor) -> Tensor:
-        return vectors.unflatten(1, self.shape).contiguous(memory_format=self.memory_format)
+        maps: Tensor = vectors.unflatten(1, self.shape)
+        return maps.contiguous(memory_format=self.memory_format)

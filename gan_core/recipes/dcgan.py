@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from gan_core.config import DcganOptions
@@ -18,7 +17,7 @@ from gan_core.losses.penalties import zero_centred
 from gan_core.models.dcgan import DcganDiscriminator, DcganGenerator
 from gan_core.models.spec import GeneratorSpec, InputSpec
 from gan_core.recipes.draw import Draw
-from gan_core.recipes.recipe import Batch, DataSpec, Loss, Networks, Phase, judgement
+from gan_core.recipes.recipe import Batch, DataSpec, Loss, Networks, Phase, judged_together, judgement
 
 
 class Dcgan:
@@ -75,9 +74,8 @@ class Dcgan:
         if penalised:
             real = real.detach().requires_grad_()
             real_logits, fake_logits = nets["discriminator"](real, label), nets["discriminator"](fake, label)
-        else:  # one forward: no norm looks across the examples
-            both = None if label is None else torch.cat([label, label])
-            real_logits, fake_logits = nets["discriminator"](torch.cat([real, fake]), both).chunk(2)
+        else:
+            real_logits, fake_logits = judged_together(nets["discriminator"], real, fake, label)
         loss = non_saturating_d(real_logits, fake_logits)
         scalars = {"loss/discriminator": loss, **judgement(real_logits, fake_logits)}
         if penalised:

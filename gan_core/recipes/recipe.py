@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gan_core.config import Adam, Experiment
+from gan_core.models.norm import each_by_itself
 from gan_core.models.spec import GeneratorSpec
 from gan_core.recipes.draw import Draw
 from gan_core.registry import RECIPES
@@ -55,6 +56,20 @@ class Loss(NamedTuple):
 
     per_example: Tensor
     scalars: Mapping[str, Tensor]
+
+
+def judged_together(
+    judge: Callable[..., Tensor], real: Tensor, fake: Tensor, label: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Logits of real and of generated examples from one forward; batch norms see each kind by itself.
+
+    real, fake: [n, …].  label: [n], of both.  Not for a penalty on one of them: it would be differentiated by both.
+    """
+    labels = () if label is None else (torch.cat([label, label]),)
+    with each_by_itself(2):
+        logits = judge(torch.cat([real, fake]), *labels)
+    of_real, of_fake = logits.chunk(2)
+    return of_real, of_fake
 
 
 def judgement(real: Tensor, fake: Tensor) -> dict[str, Tensor]:

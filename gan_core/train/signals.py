@@ -12,6 +12,7 @@ from torch._C._distributed_c10d import Store
 
 STOP = "gan-pipelines/stop"
 LOOK_S = 0.5
+LAST_LOOK_S = 5.0  # that the end of the block waits for one
 ECHO_S = 3.0  # torchrun passes on the Ctrl-C that the terminal has sent to its processes too
 HEARD = (signal.SIGTERM, signal.SIGINT)
 
@@ -32,14 +33,18 @@ class Signals:
         self._over = threading.Event()
         self._reads, self._writes = os.pipe()
         self._before: dict[signal.Signals, Any] = {}
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Signals:
         os.set_blocking(self._writes, False)
         signal.set_wakeup_fd(self._writes, warn_on_full_buffer=False)
         self._before = {number: signal.signal(number, lambda *_: None) for number in HEARD}
-        threading.Thread(target=self._listen, name="signals", daemon=True).start()
+        self._threads = [threading.Thread(target=self._listen, name="signals", daemon=True)]
         if self._group is not None:
-            threading.Thread(target=self._share, args=(self._group,), name="shared signals", daemon=True).start()
+            share = threading.Thread(target=self._share, args=(self._group,), name="shared signals", daemon=True)
+            self._threads.append(share)
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -48,6 +53,8 @@ class Signals:
             signal.signal(number, handler)
         signal.set_wakeup_fd(-1)
         os.close(self._writes)  # the listener reads the end of it
+        for thread in self._threads:  # one that is in C++ when the interpreter ends would abort the process
+            thread.join(LAST_LOOK_S)
 
     def _listen(self) -> None:
         with os.fdopen(self._reads, "rb", buffering=0) as heard:

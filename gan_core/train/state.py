@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,8 +50,7 @@ class TrainState:
             torch.manual_seed(int.from_bytes(hashlib.sha256(f"{seed}/weights".encode()).digest()[:8], "big") >> 1)
             networks = {name: net.to(device).train() for name, net in recipe.networks().items()}
         if switches is not None:
-            networks = {name: net.to(memory_format=switches.memory_format)  # type: ignore[call-overload]
-                        for name, net in networks.items()}
+            _lay_out(networks.values(), switches.memory_format)
         averages = {name: copy.deepcopy(networks[name]).eval().requires_grad_(False) for name in recipe.averaged}
         owners = [phase for phase in recipe.phases() if phase.shares is None]
         optimizers = {phase.name: _optimizer(phase, recipe.phases(), networks) for phase in owners}
@@ -125,6 +124,17 @@ def _optimizer(phase: Phase, phases: tuple[Phase, ...], networks: Mapping[str, n
     beta1, beta2 = phase.optimizer.betas
     return TorchAdam(weights, phase.optimizer.learning_rate / per_step,
                      (beta1 ** (1 / per_step), beta2 ** (1 / per_step)), fused=True)
+
+
+def _lay_out(networks: Iterable[nn.Module], order: torch.memory_format) -> None:
+    """Puts weights of maps in a memory order.  What is in it anyhow, such as one channel, keeps its strides:
+
+    gradients come with those, and DDP copies and warns where they differ.
+    """
+    for network in networks:
+        for weight in network.parameters():
+            if weight.dim() == 4 and not weight.is_contiguous(memory_format=order):
+                weight.data = weight.data.contiguous(memory_format=order)
 
 
 def _tensors(network: nn.Module) -> list[Tensor]:

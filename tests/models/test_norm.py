@@ -8,9 +8,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
-from gan_core.models.norm import BatchNorm
+from gan_core.models.norm import BatchNorm, each_by_itself
 
 CHANNELS, ROWS, WORKERS, STEPS = 3, 8, 2, 3
+HALVES = ([0, 1, 4, 5], [2, 3, 6, 7])  # what each worker has of two kinds, 0 … 3 and 4 … 7
 Facts = dict[str, Tensor]
 
 
@@ -28,12 +29,13 @@ def batch_norm(kind: type[nn.BatchNorm2d], dtype: torch.dtype) -> nn.BatchNorm2d
     return norm.train()
 
 
-def facts(norm: nn.BatchNorm2d, rows: slice, dtype: torch.dtype) -> Facts:
+def facts(norm: nn.BatchNorm2d, rows: slice | list[int], dtype: torch.dtype, stretches: int = 1) -> Facts:
     """Outputs, gradients of first and second order, and running statistics after some steps on these rows."""
     found: Facts = {}
     for step in range(STEPS):
         x = images(step, dtype)[rows].requires_grad_()
-        out = norm(x)
+        with each_by_itself(stretches):
+            out = norm(x)
         loss = (out.sin() * torch.linspace(-1, 1, 20, dtype=dtype).view(4, 5)).sum()
         (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
         (second,) = torch.autograd.grad(gradient.square().sum(), x, retain_graph=True)
@@ -48,6 +50,8 @@ def work(rank: int, folder: str) -> None:
     rows = slice(rank * ROWS // WORKERS, (rank + 1) * ROWS // WORKERS)
     for dtype in (torch.float32, torch.float64):
         torch.save(facts(batch_norm(BatchNorm, dtype), rows, dtype), f"{folder}/{rank}-{dtype}.pt")
+        apart = facts(batch_norm(BatchNorm, dtype), HALVES[rank], dtype, stretches=2)
+        torch.save(apart, f"{folder}/{rank}-{dtype}-apart.pt")
     dist.destroy_process_group()
 
 
@@ -81,6 +85,48 @@ def test_two_workers_with_half_the_batch_normalise_as_one_with_all_of_it(
             found = first[name]
         scale = want.abs().max().clamp_min(1)
         assert (found - want).abs().max() <= tolerance * scale, name
+
+
+def two_calls(dtype: torch.dtype) -> Facts:
+    """What torch's batch norm finds when it sees one kind after the other."""
+
+    class Apart(nn.BatchNorm2d):
+        def forward(self, input: Tensor) -> Tensor:
+            return torch.cat([super(Apart, self).forward(kind) for kind in input.chunk(2)])
+
+    return facts(batch_norm(Apart, dtype), slice(None), dtype)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-4)])
+def test_two_workers_keep_kinds_apart_as_two_calls_would(worked: Path, dtype: torch.dtype, tolerance: float) -> None:
+    parts = [torch.load(worked / f"{rank}-{dtype}-apart.pt", weights_only=True) for rank in range(WORKERS)]
+    for name, want in two_calls(dtype).items():
+        step, _, kind = name.rpartition("/")
+        if kind in ("weight", "bias") and step:
+            found = parts[0][name] + parts[1][name]
+        elif step:
+            found = torch.empty_like(want)
+            for rows, part in zip(HALVES, parts, strict=True):
+                found[rows] = part[name]
+        else:
+            found = parts[0][name]
+        assert (found - want).abs().max() <= tolerance * want.abs().max().clamp_min(1), name
+
+
+def test_one_worker_keeps_kinds_apart_as_two_calls_would() -> None:
+    found = facts(batch_norm(BatchNorm, torch.float64), slice(None), torch.float64, stretches=2)
+    wanted = two_calls(torch.float64)
+    assert found.keys() == wanted.keys()
+    for name, want in wanted.items():
+        torch.testing.assert_close(found[name], want, msg=name)
+
+
+def test_in_evaluation_kinds_are_not_told_apart() -> None:
+    norm, x = batch_norm(BatchNorm, torch.float32).eval(), images(0, torch.float32)
+    with each_by_itself(2):
+        assert torch.equal(norm(x), norm(x))
+        assert norm(x[:3]).shape == (3, CHANNELS, 4, 5)
 
 
 def test_one_worker_is_torch_s_batch_norm_bit_for_bit() -> None:

@@ -190,7 +190,7 @@ def work(rank: int, raw: dict[str, Any], digits: str, folder: str) -> None:
 def test_two_workers_with_half_the_batch_take_the_steps_one_takes_with_all_of_it(
     tmp_path: Path, digits_store: Store, settings: Experiment
 ) -> None:
-    raw = settings.as_json() | {"train": {**settings.as_json()["train"], "images": 192}}
+    raw = settings.as_json() | {"train": {**settings.as_json()["train"], "images": 192, "precision": "float32"}}
     alone = Store(tmp_path / "alone")
     train(alone, digits_store, experiment_from(raw))
     spawn(work, (raw, digits_store.url, str(tmp_path)), nprocs=WORKERS)

@@ -110,13 +110,14 @@ def close_enough(two: dict[str, Any], one: dict[str, Any], learning_rate: float)
 
     Both add the same numbers in another order, so gradients differ by about 1e-7 of themselves; Adam makes steps of
     about the learning rate out of gradients of any size, so weights may differ by that share of it, and by more where
-    a gradient is itself a small difference.  A hundredth of one step is ten times what was measured; a norm, penalty
-    or average over one worker's rows alone is off by whole steps.
+    a gradient is itself a small difference: single ones by 0.013 of a step, the mean by 2e-5.  The mean is what shows a
+    norm, penalty or average over one worker's rows alone: it is then off by whole steps.
     """
     ours, theirs = _leaves(two), _leaves(one)
-    return ours.keys() == theirs.keys() and all(
-        (ours[name].double() - theirs[name].double()).abs().max() <= 0.01 * learning_rate for name in theirs
-    )
+    if ours.keys() != theirs.keys():
+        return False
+    apart = torch.cat([(ours[name].double() - theirs[name].double()).abs().flatten() for name in theirs])
+    return bool(apart.max() <= 0.05 * learning_rate and apart.mean() <= 1e-4 * learning_rate)
 
 
 def _leaves(state: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -111,7 +111,7 @@ def test_a_command_is_followed_at_the_end_of_the_step_in_which_it_was_given(
     assert reporter.rows == []
 
 
-@pytest.mark.slow
+@pytest.mark.system
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns of torch's own parts
 def test_a_compiled_run_is_resumed_bit_for_bit(tmp_path: Path, digits_store: Store) -> None:
     experiment = settings("dcgan", compile=True, precision="float32", images=256)

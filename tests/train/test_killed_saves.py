@@ -70,7 +70,7 @@ def die_at(change: int, root: str) -> Callable[[str, tuple[Any, ...]], None]:
     return hook
 
 
-@pytest.mark.slow
+@pytest.mark.system
 def test_a_kill_at_any_change_of_a_disk_leaves_whole_checkpoints_and_a_run_that_goes_on(tmp_path: Path) -> None:
     events([row(64)])  # imported before the fork
     for change in count(1):
@@ -90,7 +90,7 @@ def test_a_kill_at_any_change_of_a_disk_leaves_whole_checkpoints_and_a_run_that_
     assert change > 10, "the hook saw hardly any change"
 
 
-@pytest.mark.slow
+@pytest.mark.system
 def test_a_kill_at_any_request_leaves_whole_checkpoints_and_a_run_that_goes_on(
     server: S3Server, remote: Store
 ) -> None:

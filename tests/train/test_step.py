@@ -227,7 +227,7 @@ def test_a_float16_step_beyond_its_range_is_left_out_and_the_scale_halved(
                for name, start in before.networks["discriminator"].state_dict().items())
 
 
-@pytest.mark.slow
+@pytest.mark.system
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns of torch's own parts
 def test_what_is_compiled_takes_the_same_step(digits_store: Store, experiment: Make) -> None:
     """Twice differentiated calls are left to eager torch."""

@@ -170,7 +170,7 @@ def test_a_runs_history_says_when_each_began_and_whether_it_lasts() -> None:
 RATES = {"generator_optimizer": {"learning_rate": 5e-4}, "discriminator_optimizer": {"learning_rate": 5e-4}}
 
 
-@pytest.mark.slow
+@pytest.mark.system
 @pytest.mark.parametrize(("model", "examples", "expected"), [
     ({}, None, set()),
     ({"generator_optimizer": {"learning_rate": 1e-7}}, None, {trouble.WINS}),
