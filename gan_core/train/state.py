@@ -6,6 +6,7 @@ import copy
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -127,14 +128,22 @@ def _optimizer(phase: Phase, phases: tuple[Phase, ...], networks: Mapping[str, n
 
 
 def _lay_out(networks: Iterable[nn.Module], order: torch.memory_format) -> None:
-    """Puts weights of maps in a memory order.  What is in it anyhow, such as one channel, keeps its strides:
+    """Puts weights of maps in a memory order.
 
-    gradients come with those, and DDP copies and warns where they differ.
+    Where both orders are the same bytes, as with one channel, convolutions go by the strides of a weight and give its
+    gradient those of the other order; it is given the weight's, or DDP would copy it and warn.
     """
     for network in networks:
         for weight in network.parameters():
-            if weight.dim() == 4 and not weight.is_contiguous(memory_format=order):
-                weight.data = weight.data.contiguous(memory_format=order)
+            if weight.dim() == 4:
+                weight.data = weight.data.to(memory_format=order)
+                if weight.is_contiguous() and order is not torch.contiguous_format:
+                    weight.register_hook(partial(_with_strides, weight.stride()))
+
+
+def _with_strides(strides: tuple[int, ...], gradient: Tensor) -> Tensor:
+    """The same bytes under other strides."""
+    return gradient.contiguous().as_strided(gradient.shape, strides)
 
 
 def _tensors(network: nn.Module) -> list[Tensor]:

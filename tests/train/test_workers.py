@@ -38,7 +38,8 @@ def yaml(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = TINY | {
         "model": TINY["model"] | optimizers | {"r1_gamma": 1.0},
         "train": {"images": STEPS * BATCH, "batch": BATCH, "checkpoint_every": BATCH, "keep_checkpoints": STEPS,
-                  "report_every": BATCH, "ema_half_life": 100, "precision": "float32"},
+                  "report_every": BATCH, "ema_half_life": 100, "precision": "float32",
+                  "channels_last": False},
     }
     file = tmp_path_factory.mktemp("yaml") / "tiny.yaml"
     file.write_text(json.dumps(settings))
