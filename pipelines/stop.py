@@ -82,6 +82,7 @@ class Orders:
                 if self.store.exists(_stop(self.run_prefix, self.fit_id)):
                     self._stop.set()
             self._heed(self.notice())
+            self._write(messages)  # now: the node of this worker may be the one that is taken away
             over = self._over.wait(LOOK_S)
         self._write(messages)
 
