@@ -45,8 +45,8 @@ def raw(make: Make, **train_: Any) -> dict[str, Any]:
     One worker's batch norm sums less exactly in channels-last order (1e-6 against 1e-7), which some steps later has
     turned an activation or two: what is compared here is the mathematics.
     """
-    return make(train={"precision": "float32", "channels_last": False, "workers": {"min": 1, "max": WORKERS}, "report_every": 192,
-                       "sample_every": 256, "checkpoint_every": 128, **train_}).as_json()
+    return make(train={"precision": "float32", "channels_last": False, "workers": {"min": 1, "max": WORKERS},
+                       "report_every": 192, "sample_every": 256, "checkpoint_every": 128, **train_}).as_json()
 
 
 class Group:
