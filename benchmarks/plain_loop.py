@@ -18,7 +18,6 @@ from gan_core.config import Adam, Config
 from gan_core.losses.adversarial import non_saturating_d, non_saturating_g
 from gan_core.models.layout import ToMaps, ToVectors
 from gan_core.models.norm import BatchNorm
-from gan_core.models.spec import GeneratorSpec
 from gan_core.recipes.draw import Draw
 from gan_core.recipes.recipe import Batch, DataSpec, Loss, Networks, Phase, judged_together, judgement
 from gan_core.registry import RECIPE_OPTIONS, RECIPES
@@ -125,9 +124,6 @@ class Plain:
 
     def generate(self, nets: Networks, inputs: Mapping[str, Tensor]) -> Tensor:
         return nets["generator"](**inputs)
-
-    def published(self) -> tuple[str, GeneratorSpec]:
-        raise NotImplementedError("a benchmark publishes nothing")
 
 
 def register() -> None:

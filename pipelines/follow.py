@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from gan_core.store import Store
+from gan_core.train.progress import PROGRESS
 from gan_core.train.report import Trouble
 
 POLL_S = 1.0
-PROGRESS = "progress.json"  # written at each row of the curves, with the newest row alone
 SPEED_OVER_S = 30.0  # of wall time that a speed is the mean of
 
 Row = Mapping[str, float]

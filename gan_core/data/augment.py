@@ -5,6 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gan_core.config import Augment
+from gan_core.data.shards import IMAGE
+from gan_core.errors import ConfigError
+
+
+def refuse_other_kinds(augment: Augment, kind: str) -> None:
+    """ConfigError when something is to be done to images, and the data holds none."""
+    for name, value in augment:
+        if value and kind != IMAGE:
+            raise ConfigError(f"train.augment.{name}={value} is done to images, and this data set holds {kind}; "
+                              f"train.augment.{name}=0 works")
+
 
 def flipped(images: Tensor, chosen: Tensor) -> Tensor:
     """Left-right mirror images of the chosen ones.  images: [n, C, H, W]; chosen: [n] bool."""

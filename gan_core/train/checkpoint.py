@@ -29,7 +29,6 @@ from gan_core.train.retention import checkpoint_name as checkpoint_name
 from gan_core.train.retention import position_of as position_of
 
 STATE = "state.pt"
-PROGRESS = "progress.json"
 BY_POSITION = ("metrics", "tensorboard", "samples")  # folders whose files carry a position in their names
 Row = Mapping[str, float]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gan_core.config import Experiment
+from gan_core.data.augment import refuse_other_kinds
 from gan_core.data.batches import Batches
 from gan_core.data.shards import Shards
 from gan_core.errors import CheckpointError, Diverged
@@ -96,6 +97,7 @@ class Run:
         switches = Switches.resolved(train, device, threads) if saved is None else \
             Switches.kept(saved["facts"], device, place.store.uri(place.prefix))
         switches.apply()
+        refuse_other_kinds(train.augment, shards.kind)
         recipe = build_recipe(experiment, DataSpec(shards.shape, shards.classes, shards.kind))
         state = TrainState.fresh(recipe, experiment.seed, device, switches)
         batches = Batches(
@@ -125,9 +127,9 @@ class Run:
 
     def _to_the_end(self) -> bool:
         train, state = self.experiment.train, self.state
-        if not state.worlds or state.worlds[-1] != self.workers.world:
-            state.worlds = [*state.worlds, self.workers.world]
         while state.position < train.images and state.ended is None:
+            if state.worlds[-1:] != [self.workers.world]:
+                state.worlds = [*state.worlds, self.workers.world]
             # on its way to all workers while they take the step, so that nobody waits for it
             told = self.workers.begin_to_tell(self.reporter.command() if self.workers.lead else Command.CONTINUE)
             self.step.take(self.curves)
@@ -193,6 +195,7 @@ class Run:
             *before, {"at": at, "to": self.state.position, "why": str(error), "learning_rates": rates}]
         self.rows = []
         if self.workers.lead:
+            self.place.drop_curves_after(self.state.position)  # of newer checkpoints that turned out to be damaged
             self.reporter.note(f"{error}; goes on from {good} with learning rates times {rates:g}")
 
     def _beginning(self) -> dict[str, Any]:

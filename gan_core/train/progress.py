@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 
+PROGRESS = "progress.json"  # below a run: its newest row, and what goes wrong in it
 LAST_WORD_S = 2.0  # that the end of a run waits for its last word
 
 

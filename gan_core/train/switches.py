@@ -5,6 +5,8 @@ Chosen before step 0, kept in every checkpoint; a resume that cannot honour them
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -13,6 +15,7 @@ import torch
 from gan_core.config import TrainConfig
 from gan_core.errors import CheckpointError, ConfigError
 
+COMPILERS = tuple(filter(None, (os.environ.get("CXX"), "g++", "clang++")))
 FLOAT32, BFLOAT16, FLOAT16 = "float32", "bfloat16", "float16"
 
 
@@ -36,6 +39,9 @@ class Switches:
         if train.precision == BFLOAT16 and not _has_bfloat16(device):
             raise ConfigError(f"train.precision=bfloat16: this {device.type} ({_processor(device)}) has no bfloat16 "
                               "arithmetic; train.precision=float32 works")
+        if train.compile and device.type == "cpu" and not any(map(shutil.which, COMPILERS)):
+            raise ConfigError(f"train.compile=true needs a C++ compiler on the CPU, and none of "
+                              f"{', '.join(COMPILERS)} is here; train.compile=false works")
         automatic = BFLOAT16 if _has_bfloat16(device) else FLOAT32
         return Switches(
             device=device.type,

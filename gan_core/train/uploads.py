@@ -18,9 +18,9 @@ from gan_core.errors import DamagedFile, StoreError, Superseded
 from gan_core.manifest import artefact
 from gan_core.outages import reason, transient
 from gan_core.store import Store
-from gan_core.train.checkpoint import PROGRESS, STATE, Row, RunPlace, newest_attempt, save_state
+from gan_core.train.checkpoint import STATE, Row, RunPlace, newest_attempt, save_state
 from gan_core.train.patience import UPLOAD_PATIENCE_S, Patience, PatientStore
-from gan_core.train.progress import Newest
+from gan_core.train.progress import PROGRESS, Newest
 from gan_core.train.report import Trouble
 from gan_core.train.retention import Retention as Retention
 from gan_core.train.retention import checkpoint_name

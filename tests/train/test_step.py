@@ -237,6 +237,15 @@ def test_what_is_compiled_takes_the_same_step(digits_store: Store, experiment: M
     assert_same({name: value for name, value in compiled.items() if name.startswith("0/")}, first)
 
 
+def test_gradients_have_the_strides_of_their_weights(digits_store: Store, experiment: Make) -> None:
+    """Else DDP copies and warns; of one channel both memory orders are the same bytes, with other strides."""
+    _, state, _ = steps_of(settings(experiment), digits_store)
+    maps = [weight for net in state.networks.values() for weight in net.parameters()
+            if weight.dim() == 4 and weight.grad is not None]
+    assert any(weight.shape[1] == 1 for weight in maps)
+    assert all(weight.grad is not None and weight.grad.stride() == weight.stride() for weight in maps)
+
+
 def test_frozen_networks_get_no_gradient(digits_store: Store, experiment: Make) -> None:
     """The generator's step leaves none in the discriminator, which would be computed for nothing."""
     _, state, _ = steps_of(settings(experiment), digits_store)
