@@ -36,17 +36,11 @@ from pydantic_core import ErrorDetails
 from gan_core.block import Config as Config
 from gan_core.block import Count as Count
 from gan_core.errors import ConfigError
+from gan_core.options.optimizers import Adam as Adam
 from gan_core.registry import RECIPES, SOURCES, Registry, recipe_options
 from gan_core.transforms import KINDS, Transform
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-
-
-class Adam(Config):
-    """Adam (Kingma & Ba 2015): learning rate and the decay of both moments."""
-
-    learning_rate: float = Field(2e-4, gt=0, le=1)
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.0, 0.99)
 
 
 class DcganOptions(Config):

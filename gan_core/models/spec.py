@@ -6,19 +6,22 @@ from typing import Any, Literal
 
 from torch import nn
 
-from gan_core.config import Config
+from gan_core.block import Config
+from gan_core.options.conditions import Attribute
 from gan_core.registry import FAMILIES
 
 
 class InputSpec(Config):
     """One named input of a generator.
 
-    shape: of one example.  'normal' is drawn from N(0, I); 'condition' is an int64 label 0 … classes − 1.
+    shape: of one example.  'normal' is drawn from N(0, I).  'condition' is an int64 label 0 … classes − 1 of shape (),
+    or, of shape (attributes,), one float32 for each attribute.  'image' is a given image in [−1, 1].
     """
 
     shape: tuple[int, ...]
-    distribution: Literal["normal", "condition"]
+    distribution: Literal["normal", "condition", "image"]
     classes: int = 0
+    attributes: tuple[Attribute, ...] = ()
 
 
 class GeneratorSpec(Config):

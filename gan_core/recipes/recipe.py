@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gan_core.config import Adam, Experiment
 from gan_core.models.norm import each_by_itself
 from gan_core.models.spec import GeneratorSpec
+from gan_core.options.conditions import Attribute
 from gan_core.recipes.draw import Draw
 from gan_core.registry import RECIPES
 
@@ -28,11 +29,14 @@ class DataSpec:
     """What a recipe must know of the data.
 
     shape: of one example, (C, H, W) for images.  classes: 0 without labels.  kind: image, audio, tokens or video.
+    attributes: in the order of the columns of a batch's `attributes`.  domains: 'unpaired' for two of them.
     """
 
     shape: tuple[int, int, int]
     classes: int
     kind: str = "image"
+    attributes: tuple[Attribute, ...] = ()
+    domains: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Blocks of settings for recipes: frozen, checked, and read without importing torch."""
