@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from gan_core.config import Adam, Config
+from gan_core.block import Config
 from gan_core.losses.adversarial import non_saturating_d, non_saturating_g
 from gan_core.models.layout import ToMaps, ToVectors
 from gan_core.models.norm import BatchNorm
+from gan_core.options.optimizers import Adam
 from gan_core.recipes.draw import Draw
-from gan_core.recipes.recipe import Batch, DataSpec, Loss, Networks, Phase, judged_together, judgement
+from gan_core.recipes.recipe import Batch, DataSpec, Defaults, Loss, Networks, Phase, judged_together, judgement
 from gan_core.registry import RECIPE_OPTIONS, RECIPES
 
 LATENT, RATE, BETAS, SLOPE = 100, 2e-4, (0.5, 0.999), 0.2
@@ -88,7 +89,7 @@ class PlainOptions(Config):
     recipe: str = "plain"
 
 
-class Plain:
+class Plain(Defaults):
     """The same networks and losses for our engine."""
 
     averaged = ("generator",)

@@ -55,7 +55,7 @@ from gan_core.train.switches import Switches
 EXAMPLES = 4096
 SECONDS = 2.0  # that one measurement takes at least
 WARM_UP = 3  # steps
-R1 = "model={recipe: dcgan, conditional: false, width: 16, r1_every: %d}"
+R1 = "model={recipe: dcgan, conditional: false, width: 16, penalties: {r1: {every: %d}}}"
 SWITCHES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # what is set with it, and without
     "bfloat16": ((), ("train.precision=float32",)),
     "channels_last": ((), ("train.channels_last=false",)),

@@ -14,7 +14,9 @@ move a pixel from one of 256 levels to the next.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -24,9 +26,11 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from gan_core.asked import NOISE, Attributes, Labels, Rows, condition_of, image_of, rows, stream
 from gan_core.errors import ConfigError, DamagedFile, Diverged
 from gan_core.manifest import read_manifest, read_named
-from gan_core.models.spec import GeneratorSpec
+from gan_core.models.spec import GeneratorSpec, InputSpec
+from gan_core.options.conditions import Attribute
 from gan_core.pictures import to_uint8
 from gan_core.registry import FAMILIES
 from gan_core.store import Store, split_url
@@ -34,7 +38,8 @@ from gan_core.store import Store, split_url
 SPEC = "generator.json"
 WEIGHTS = "generator.safetensors"
 BATCH = 64  # images that the network makes at a time
-SEEDS = 2**63
+MOST_NUMBERS = 2**26  # of one example's input or image: a colour image of 4096 × 4096 has 3 · 2**24
+MOST_VALUES = 2**20  # of one attribute, or classes
 
 
 @dataclass(frozen=True)
@@ -48,56 +53,65 @@ class Generator:
     @property
     def classes(self) -> int:
         """How many labels there are to ask for; 0 when the generator knows none."""
-        return max((i.classes for i in self.spec.inputs.values() if i.distribution == "condition"), default=0)
+        condition = condition_of(self.spec)
+        return condition[1].classes if condition else 0
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """What there is to ask for, in the order of its columns; () when the generator knows no attributes."""
+        condition = condition_of(self.spec)
+        return condition[1].attributes if condition else ()
+
+    @property
+    def translates(self) -> tuple[int, ...] | None:
+        """The shape, (C, H, W), of the images that the generator translates; None when it makes them from noise."""
+        image = image_of(self.spec)
+        return image[1].shape if image else None
 
     def sample(
-        self, n: int, *, seed: int = 0, label: int | NDArray[np.int64] | None = None
+        self, n: int, *, seed: int = 0, label: Labels | None = None, attributes: Attributes | None = None,
+        images: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.uint8]:
-        """n images, uint8 [n, C, H, W]: a pure function of the seed, the labels and the weights.
+        """n images, uint8 [n, C, H, W]: a pure function of the seed, what is asked for, and the weights.
 
-        label: one for all, or int64 [n]; with None labels go 0, 1, …, classes − 1, 0, 1, ….  The first n of
-        2n samples are the n samples.  ConfigError for a seed, label or n that cannot be; Diverged when the
-        weights make numbers that are not finite.
+        The first n of 2n samples are the n samples.
+
+        label: one for all, or int64 [n]; with None labels go 0, 1, …, classes − 1, 0, 1, ….
+        attributes: {name: value} for all images, or float [n, A] in the order of `attributes`.  Those that are not
+        named are drawn from the seed, each value as likely as the others, by itself: whatever else is asked for, they
+        stay the same.
+        images: uint8 [n, C, H, W], to be translated to the domain that `label` says, the second one with None.
+
+        ConfigError for what the generator does not take; Diverged when the weights make numbers that are not finite.
         """
-        if n < 1:
-            raise ConfigError(f"n={n}: there is nothing to sample; n=1 and more work")
-        if not 0 <= seed < SEEDS:
-            raise ConfigError(f"seed={seed}: not from 0 to 2**63 - 1; seed=0 works")
-        labels = self._labels(n, label)
-        source = np.random.Generator(np.random.Philox(key=seed))
-        images = np.empty((n, *self.spec.output), np.uint8)
+        asked = rows(self.spec, self.uri, n, seed, label, attributes, images)
+        return self.made(asked, seed, np.ones(n, bool))
+
+    def made(self, asked: Rows, seed: int, chosen: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Those of n images that are chosen, [n]; each is the same whatever the others.  asked: of all n."""
+        source = stream(seed, NOISE)
+        images = np.empty((int(chosen.sum()), *self.spec.output), np.uint8)
+        done = 0
         with torch.inference_mode():
-            for start in range(0, n, BATCH):
-                rows = slice(start, start + BATCH)
-                images[rows] = self._images(self._inputs(source, labels[rows]))
+            for start in range(0, len(chosen), BATCH):
+                wanted = chosen[start : start + BATCH]
+                drawn = self._drawn(source, len(wanted))
+                inputs = {name: values[wanted] for name, values in drawn.items()}
+                inputs |= {name: values[start : start + BATCH][wanted] for name, values in asked.items()}
+                if wanted.any():
+                    made = self._images({name: _fed(values) for name, values in inputs.items()})
+                    images[done : done + len(made)] = made
+                    done += len(made)
         return images
 
-    def _labels(self, n: int, label: int | NDArray[np.int64] | None) -> NDArray[np.int64]:
-        if label is None:
-            return np.arange(n, dtype=np.int64) % max(self.classes, 1)
-        if not self.classes:
-            raise ConfigError(f"label={label}: {self.uri} was trained without labels; leave the label out")
-        chosen = np.asarray(label)
-        if chosen.dtype.kind not in "iu" or chosen.shape not in ((), (n,)):
-            raise ConfigError(f"label={label}: not one whole number, nor {n} of them; label=0 works")
-        outside = chosen[(chosen < 0) | (chosen >= self.classes)]
-        if outside.size:
-            raise ConfigError(f"label={outside.flat[0]}: not a class of {self.uri}; "
-                              f"label=0 to label={self.classes - 1} work")
-        return np.broadcast_to(chosen.astype(np.int64), (n,))
-
-    def _inputs(self, source: np.random.Generator, labels: NDArray[np.int64]) -> dict[str, Tensor]:
-        """The network's inputs for the next images, a row of `source` for each."""
-        inputs = self.spec.inputs
-        normal = {name: i.shape for name, i in inputs.items() if i.distribution == "normal"}
+    def _drawn(self, source: np.random.Generator, count: int) -> Rows:
+        """The network's noise for the next images: a row of `source` for each."""
+        normal = {name: i.shape for name, i in self.spec.inputs.items() if i.distribution == "normal"}
         sizes = [math.prod(shape) for shape in normal.values()]
-        rows = source.standard_normal((len(labels), sum(sizes)))
-        parts = np.split(rows, np.cumsum(sizes)[:-1], axis=1) if sizes else []
-        drawn = {
-            name: torch.from_numpy(part.reshape(len(labels), *shape))
-            for (name, shape), part in zip(normal.items(), parts, strict=True)
-        }
-        return drawn | {name: torch.tensor(labels) for name in inputs.keys() - normal.keys()}
+        drawn = source.standard_normal((count, sum(sizes)))
+        parts = np.split(drawn, np.cumsum(sizes)[:-1], axis=1) if sizes else []
+        return {name: part.reshape(count, *shape)
+                for (name, shape), part in zip(normal.items(), parts, strict=True)}
 
     def _images(self, inputs: dict[str, Tensor]) -> NDArray[np.uint8]:
         made: Tensor = self.network(**inputs)
@@ -108,6 +122,11 @@ class Generator:
             raise Diverged(f"{self.uri}: the generator makes numbers that are not finite; "
                            "take an earlier version")
         return to_uint8(made.numpy())
+
+
+def _fed(values: NDArray[Any]) -> Tensor:
+    """An input as the network takes it: images in [−1, 1], everything else as it is."""
+    return torch.from_numpy(values / 127.5 - 1 if values.dtype == np.uint8 else values)
 
 
 def load_generator(uri: str) -> Generator:
@@ -150,11 +169,50 @@ def _spec(text: bytes, where: str) -> GeneratorSpec:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise DamagedFile(f"{where}: {field}: {first['msg']}; publish the run again") from None
-    conditions = [k for k, i in spec.inputs.items() if i.distribution == "condition"]
-    if len(conditions) > 1 or any(spec.inputs[k].classes < 1 or spec.inputs[k].shape for k in conditions):
-        raise DamagedFile(f"{where}: inputs: {', '.join(conditions)}: "
-                          "at most one condition can be sampled, a single label with classes=1 or more")
+    for name, wrong in _mistakes(spec):
+        raise DamagedFile(f"{where}: {name}: {wrong}; publish the run again")
     return spec
+
+
+def _mistakes(spec: GeneratorSpec) -> Iterator[tuple[str, str]]:
+    """(field, what is wrong) of a specification that cannot be sampled, or would fill the memory."""
+    if not _possible(spec.output):
+        yield "output", f"{list(spec.output)} are no images"
+    for name, given in spec.inputs.items():
+        if not _possible(given.shape):
+            yield f"inputs.{name}.shape", f"{list(given.shape)} holds no numbers, or too many"
+        if given.distribution == "condition":
+            wrong = _wrong_condition(given)
+            if wrong:
+                yield f"inputs.{name}", wrong
+        elif given.distribution == "image" and len(given.shape) != 3:
+            yield f"inputs.{name}.shape", f"{list(given.shape)} is not the [C, H, W] of an image"
+    for kind in ("condition", "image"):
+        names = [name for name, given in spec.inputs.items() if given.distribution == kind]
+        if len(names) > 1:
+            yield "inputs", f"at most one {kind} can be sampled, and there are {', '.join(names)}"
+
+
+def _possible(shape: tuple[int, ...]) -> bool:
+    return all(side >= 1 for side in shape) and math.prod(shape) <= MOST_NUMBERS
+
+
+def _wrong_condition(given: InputSpec) -> str:
+    """What is wrong with a label or attributes; '' when nothing is."""
+    if not given.attributes:
+        fits = 1 <= given.classes <= MOST_VALUES and given.shape == ()
+        return "" if fits else f"a label has the shape [] and classes=1 to classes={MOST_VALUES}"
+    if given.classes or given.shape != (len(given.attributes),):
+        return f"{len(given.attributes)} attributes have the shape [{len(given.attributes)}] and classes=0"
+    names = [attribute.name for attribute in given.attributes]
+    if len(set(names)) < len(names):
+        return f"names an attribute twice: {', '.join(names)}"
+    for attribute in given.attributes:
+        if attribute.kind == "categorical" and not 1 <= attribute.values <= MOST_VALUES:
+            return f"{attribute.name} has {attribute.values} values; 1 to {MOST_VALUES} work"
+        if attribute.kind == "continuous" and not -math.inf < attribute.low < attribute.high < math.inf:
+            return f"{attribute.name} goes from {attribute.low:g} to {attribute.high:g}"
+    return ""
 
 
 def _weights(data: bytes, where: str) -> dict[str, Tensor]:
@@ -171,6 +229,6 @@ def _network(spec: GeneratorSpec, where: str) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         try:
             return spec.build().double()
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError, ConfigError) as error:
             raise DamagedFile(f"{where}: options: {spec.family} cannot be built from them: {error}; "
                               "install the version that published it") from None

@@ -36,24 +36,13 @@ from pydantic_core import ErrorDetails
 from gan_core.block import Config as Config
 from gan_core.block import Count as Count
 from gan_core.errors import ConfigError
-from gan_core.options.optimizers import Adam as Adam
+from gan_core.options.losses import METHODS
+from gan_core.options.networks import FAMILIES
+from gan_core.options.optimizers import ALGORITHMS
 from gan_core.registry import RECIPES, SOURCES, Registry, recipe_options
 from gan_core.transforms import KINDS, Transform
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-
-
-class DcganOptions(Config):
-    """Class-conditional DCGAN with the non-saturating loss and R1."""
-
-    recipe: Literal["dcgan"] = "dcgan"
-    latent: Count = Field(64, description="numbers in one latent vector z")
-    width: Count = Field(64, description="channels of the widest images; deeper layers have more")
-    conditional: bool = Field(True, description="learn one distribution per label")
-    r1_gamma: float = Field(1.0, ge=0, description="weight of the R1 penalty; 0 leaves it out")
-    r1_every: Count = Field(1, description="steps from one R1 penalty to the next, as much heavier; 16 is usual")
-    generator_optimizer: Adam = Adam()
-    discriminator_optimizer: Adam = Adam()
 
 
 class Elastic(Config):
@@ -137,7 +126,8 @@ def _text_keys(value: Any) -> Any:
     return {str(key): weight for key, weight in value.items()} if isinstance(value, Mapping) else value
 
 
-NUMBER, RANGE = "number", "range"  # pydantic's names for the two forms; no part of a field's path
+NUMBER, RANGE = "number", "range"  # pydantic's names for the two forms
+TAGS = {NUMBER, RANGE, *FAMILIES, *ALGORITHMS, *METHODS}  # of forms of a block; no part of a field's path
 
 
 def _form_of_workers(value: Any) -> str:
@@ -152,9 +142,9 @@ Workers = Annotated[
 class TrainConfig(Config):
     """How long, how wide, and how often to look.  All cadences count images seen."""
 
-    NOT_IN_KEY = frozenset(
-        {"workers", "report_every", "sample_every", "checkpoint_every", "keep_checkpoints", "keep_every"}
-    )
+    NOT_IN_KEY = frozenset({  # what init_from names is an input of the stage, by its digest
+        "workers", "report_every", "sample_every", "checkpoint_every", "keep_checkpoints", "keep_every", "init_from"
+    })
 
     images: Count = Field(102_400, description="real images seen when training ends")
     batch: Count = Field(128, description="images of one step over all workers")
@@ -176,6 +166,10 @@ class TrainConfig(Config):
         None, description="shards shuffled together, for sets larger than the local cache; all of them when null")
     augment: Augment = Augment()
     ema_half_life: float = Field(2_000, ge=0, description="images after which a weight's share has halved")
+    ema_ramp_up: float | None = Field(None, gt=0, le=1, description="half-life at most this share of the images seen",
+                                      examples=[0.05])
+    init_from: str | None = Field(None, description="published model whose weights training begins with",
+                                  examples=["digits@champion"])
     report_every: Count = Field(1_280, description="images between rows of the training curves")
     sample_every: Count = Field(10_240, description="images between sample grids and what is measured on them")
     checkpoint_every: Count = Field(10_240, description="images between checkpoints")
@@ -257,6 +251,8 @@ class EvaluateConfig(Config):
 
 
 NEIGHBOUR_METRICS = ("precision", "recall", "density", "coverage")
+TRANSLATION_METRICS = ("agreement_before", "agreement_real", "cycle_error_a", "cycle_error_b")
+"""What evaluate reports of a generator that translates images, beside the metrics of every generator."""
 
 
 class Bound(Config):
@@ -297,7 +293,7 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _gate_names_metrics(self) -> Self:
-        known = self.evaluate.metric_names
+        known = (*self.evaluate.metric_names, *TRANSLATION_METRICS)
         for metric in self.publish.gate:
             if metric not in known:
                 near = get_close_matches(metric, known, n=1)
@@ -424,37 +420,56 @@ def _no_such_file(file: Path) -> str:
 
 def _explain(kind: type[BaseModel], mistake: ErrorDetails) -> str:
     """One line: the field, what is wrong with its value, and a value that works."""
-    path = [str(part) for part in mistake["loc"] if part not in (NUMBER, RANGE)]
+    tagged = [str(part) for part in mistake["loc"]]
+    path = [part for part in tagged if part not in TAGS]
     field = ".".join(path)
     match mistake["type"]:
         case "extra_forbidden":
-            known = list(_block_at(kind, path[:-1]).model_fields)
+            known = list(_block_at(kind, tagged[:-1]).model_fields)
             near = get_close_matches(path[-1], known, n=1)
             hint = f"did you mean '{near[0]}'? " if near else ""
             return f"{field}: unknown key; {hint}known: {', '.join(known)}"
-        case "missing" if path[-1] in _block_at(kind, path[:-1]).model_fields:
-            return f"{field}: missing; {_working_value(kind, path)}"
+        case "missing" if path[-1] in _block_at(kind, tagged[:-1]).model_fields:
+            return f"{field}: missing; {_working_value(kind, tagged)}"
         case "value_error":
             reason = str(mistake["ctx"]["error"])
             return reason if not field or field in reason else f"{field}: {reason}"
+        case "union_tag_invalid":
+            tag, known = mistake["ctx"]["tag"], mistake["ctx"]["expected_tags"].replace("'", "")
+            near = get_close_matches(str(tag), known.split(", "), n=1)
+            return f"{field}: '{tag}' is not known; {f'did you mean {near[0]}? ' if near else ''}known: {known}"
+        case "union_tag_not_found":
+            return f"{field}: {mistake['input']!r} is no block of settings; {_working_value(kind, tagged)}"
     reason = mistake["msg"][0].lower() + mistake["msg"][1:]
-    return f"{field}: {mistake['input']!r}: {reason}; {_working_value(kind, path)}"
+    return f"{field}: {mistake['input']!r}: {reason}; {_working_value(kind, tagged)}"
 
 
 def _block_at(kind: type[BaseModel], path: list[str]) -> type[BaseModel]:
     """The block that a path leads into; past a field that is no block, the last one that is."""
+    annotation: Any = None
     for step in path:
         if kind is PublishConfig and step == "gate":
             return Bound
         if kind is PrepareConfig and (step == "transforms" or step.isdigit()):
             continue
-        inner = _block_in(kind.model_fields[step].annotation) if step in kind.model_fields else None
+        if step in TAGS and (tagged := _tagged(annotation, step)) is not None:
+            kind = tagged
+            continue
+        annotation = kind.model_fields[step].annotation if step in kind.model_fields else None
+        inner = _block_in(annotation)
         if kind is PrepareConfig and step in KINDS:
             inner = KINDS[step]
         if inner is None:
             return kind
         kind = inner
     return kind
+
+
+def _tagged(annotation: Any, tag: str) -> type[BaseModel] | None:
+    """The form of a union that a tag names."""
+    if any(isinstance(extra, Tag) and extra.tag == tag for extra in getattr(annotation, "__metadata__", ())):
+        return _block_in(annotation)
+    return next((block for choice in get_args(annotation) if (block := _tagged(choice, tag)) is not None), None)
 
 
 def _block_in(annotation: Any) -> type[BaseModel] | None:
@@ -471,7 +486,7 @@ def _working_value(kind: type[BaseModel], path: list[str]) -> str:
     if info is not None and info.examples:
         return f"{json.dumps(info.examples[0])} works"
     if info is None or info.is_required():
-        return f"see `gan config schema` for {'.'.join(path)}"
+        return f"see `gan config schema` for {'.'.join(part for part in path if part not in TAGS)}"
     default = info.get_default(call_default_factory=True)
     shown = default.model_dump(mode="json") if isinstance(default, BaseModel) else default
     return f"{json.dumps(shown, default=list)} works"

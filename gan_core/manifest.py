@@ -27,6 +27,7 @@ from gan_core.store import Store, flush, no_room
 
 MANIFEST = "MANIFEST.json"
 CLAIM = "CLAIM.json"
+VERSION = "version"  # the kind of manifest that a published version has
 NOTES = ".parts"  # below an artefact that is made part by part: a note of each part that is done
 TOOLS = ("torch", "numpy", "pyarrow", "ray", "prefect", "gan-pipelines")
 

@@ -142,6 +142,7 @@ _SOURCE_MODULES = {
     "csv": "csv_files:CsvFiles",
     "paired": "paired:Paired",
     "unpaired": "unpaired:Unpaired",
+    "two_domains": "two_domains:TwoDomains",
     "wav_folder": "wav_folder:WavFolder",
     "text_lines": "text:TextLines",
     "text_file": "text:TextFile",
@@ -160,23 +161,43 @@ SOURCES = Registry(
     adapt="gan_core.data.plugin:as_source",
 )
 
-RECIPES = Registry("recipe", "gan_pipelines.recipes", {"dcgan": "gan_core.recipes.dcgan:Dcgan"})
+# Systems of one generator are settings of one recipe, a file each; read without importing torch.
+_SYSTEMS = {
+    "gan": "Gan", "dcgan": "Dcgan", "dcgan_original": "DcganOriginal", "wgan": "Wgan", "wgan_gp": "WganGp",
+    "lsgan": "Lsgan", "dragan": "Dragan", "acgan": "Acgan", "sngan": "Sngan", "sagan": "Sagan", "biggan": "Biggan",
+    "r3gan": "R3gan",
+}
+
+RECIPES = Registry(
+    "recipe",
+    "gan_pipelines.recipes",
+    {**dict.fromkeys(_SYSTEMS, "gan_core.recipes.image_gan:ImageGan"), "cyclegan": "gan_core.recipes.cyclegan:Cyclegan"},
+)
 
 # A recipe's options stand apart from its networks so that a plan is made without importing torch;
 # a plug-in recipe without an entry here carries them as its attribute `Options`.
 RECIPE_OPTIONS = Registry(
-    "recipe", "gan_pipelines.recipe_options", {"dcgan": "gan_core.config:DcganOptions"}
+    "recipe",
+    "gan_pipelines.recipe_options",
+    {**{name: f"gan_core.systems.{name}:{options}" for name, options in _SYSTEMS.items()},
+     "cyclegan": "gan_core.options.cyclegan:CycleganOptions"},
 )
 
+_FAMILIES = {"mlp": "Mlp", "dcgan": "Dcgan", "dcgan_original": "DcganOriginal", "resnet": "Resnet", "biggan": "Biggan",
+             "r3gan": "R3gan"}
+
 FAMILIES = Registry(
-    "network family", "gan_pipelines.families", {"dcgan_generator": "gan_core.models.dcgan:DcganGenerator"}
+    "network family",
+    "gan_pipelines.families",
+    {**{f"{name}_{kind.lower()}": f"gan_core.models.{name}:{prefix}{kind}" for name, prefix in _FAMILIES.items()
+        for kind in ("Generator", "Discriminator")},
+     "translators": "gan_core.models.translator:Translators"},
 )
 
 
 def recipe_options(name: str) -> Any:
     """The class that validates a recipe's block of the configuration."""
     return RECIPE_OPTIONS.get(name) if name in RECIPE_OPTIONS else RECIPES.get(name).Options
-
 
 
 _ALL = (SOURCES, RECIPES, RECIPE_OPTIONS, FAMILIES)

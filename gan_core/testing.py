@@ -25,7 +25,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from gan_core.config import DcganOptions, Experiment
+from gan_core.config import Experiment
 from gan_core.data.layout import channels_first, layout_of
 from gan_core.data.plugin import plugged_in
 from gan_core.data.shards import open_shards
@@ -33,6 +33,7 @@ from gan_core.data.source import SPLITS, Bad, Example, Source
 from gan_core.data.write import write_shards
 from gan_core.errors import DataError
 from gan_core.store import Store
+from gan_core.systems.dcgan import Dcgan
 
 SLICES = 5  # of each split, that are read from where they begin
 ELSEWHERE = """
@@ -127,7 +128,7 @@ class SourceContract:
         assert pickle.loads(pickle.dumps(subject)) == subject
 
     def test_its_options_survive_an_experiments_file(self, subject: Source) -> None:
-        experiment = Experiment(name="contract", data=subject, model=DcganOptions())
+        experiment = Experiment(name="contract", data=subject, model=Dcgan())
         assert type(subject).model_validate(experiment.as_json()["data"]) == subject
 
     def test_its_fingerprint_is_a_digest_and_stays_the_same(self, subject: Source) -> None:

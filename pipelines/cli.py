@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from gan_core import plugin_files
 from gan_core.errors import GanError
+from pipelines.cli_config import config
 from pipelines.cli_dataset import dataset
-from pipelines.cli_models import models, sample
+from pipelines.cli_models import models
+from pipelines.cli_sample import sample
 from pipelines.interrupt import end_interrupted
 from pipelines.options import (
     DEFAULT_STORE,
@@ -42,8 +44,7 @@ app = typer.Typer(
     help="From a data set to a published, evaluated, promotable generator.\n\n"
     "Example: gan run configs/digits.yaml --store ./store",
 )
-config_app = typer.Typer(no_args_is_help=True, help="Experiments' settings: show, schema.")
-app.add_typer(config_app, name="config")
+app.add_typer(config, name="config")
 app.add_typer(dataset, name="dataset")
 app.add_typer(models, name="models")
 app.command()(sample)
@@ -137,44 +138,6 @@ def plan(
         ]})
     else:
         plan_table(steps)
-
-
-@config_app.command("show")
-def config_show(
-    experiment: ExperimentArgument,
-    set_: SetOption = None,
-    profile: ProfileOption = None,
-    plugin: PluginOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Prints every setting of an experiment, defaults included.
-
-    Example: gan config show configs/digits.yaml --set train.batch=64
-    """
-    import yaml
-
-    from pipelines.run import with_profile
-
-    plugin_files.use(plugin or [])
-    resolved = with_profile(experiment, set_ or [], profile)[0].as_json()
-    if as_json:
-        _print_json(resolved)
-    else:
-        typer.echo(yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True), nl=False)
-
-
-@config_app.command("schema")
-def config_schema(
-    source: Annotated[str, typer.Option(help="The data set whose options `data` has.")] = "digits",
-    recipe: Annotated[str, typer.Option(help="The GAN system whose options `model` has.")] = "dcgan",
-) -> None:
-    """Prints the JSON schema of an experiment, for editors.
-
-    Example: gan config schema > digits.schema.json
-    """
-    from gan_core.config import experiment_class
-
-    _print_json(experiment_class(source, recipe).model_json_schema())
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""`gan models list|show|verify` and `gan sample`: what is published, whether it is whole, and what it makes.
+"""`gan models list|show|verify`: what is published, what it can be asked for, and whether it is whole.
 
 JSON goes to standard output and is all that goes there; without --json a table does.  Remarks go to standard
 error.
@@ -7,21 +7,17 @@ error.
 from __future__ import annotations
 
 import json
-import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gan_core.errors import ConfigError, DamagedFile
+from gan_core.errors import DamagedFile
 from pipelines.options import DEFAULT_STORE, JsonOption, StoreOption
 
 if TYPE_CHECKING:
-    from gan_core.bundle import Generator
     from gan_core.manifest import Manifest
     from gan_core.store import Store
 
-MOST_SAMPLES = 10_000
 HEADLINES = ("fd_", "coverage_", "class_agreement")
 
 HELP = """What is published: list it, show one version, verify its files.
@@ -31,14 +27,9 @@ Example: gan models show digits@latest
 
 models = typer.Typer(name="models", no_args_is_help=True, help=HELP)
 
-AddressArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="ADDRESS",
-        help="NAME, NAME@latest or NAME@0003 in --store, or a URL ending in models/NAME@latest",
-        show_default=False,
-    ),
-]
+ADDRESS = "NAME, NAME@latest or NAME@0003 in --store, or a URL ending in models/NAME@latest"
+AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help=ADDRESS, show_default=False)]
+
 
 @models.command("list")
 def list_models(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
@@ -66,7 +57,7 @@ def list_models(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False)
 
 @models.command()
 def show(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
-    """One version: its metrics, its files, and what it was made from.
+    """One version: what it can be asked for, its metrics, its files, and what it was made from.
 
     Example: gan models show digits@latest --json
     """
@@ -87,6 +78,7 @@ def show(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json: 
     files = [[f["path"], f"{f['size']:,}", f["sha256"][:12]] for f in shown["files"]]
     origin = [[p["kind"], p["uri"], p["digest"][:12]] for p in shown["lineage"]]
     for head, rows in (
+        (["asked for", "values"], [[name, _in_words(name, given)] for name, given in shown["inputs"].items()]),
         (["metric", "value", "how"], measured),
         (["file", "bytes", "sha256"], files),
         (["lineage", "at", "digest"], origin),
@@ -127,61 +119,6 @@ def verify(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json
         raise typer.Exit(1)
 
 
-def sample(
-    address: AddressArgument,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE.png", help="The picture to write.")],
-    n: Annotated[int, typer.Option("--n", help=f"How many images, 1 to {MOST_SAMPLES:,}.")] = 64,
-    label: Annotated[
-        int | None, typer.Option("--label", help="The class of all images; without it classes take turns.")
-    ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", help="The same seed gives the same picture on every machine.")
-    ] = 0,
-    store: StoreOption = DEFAULT_STORE,
-    as_json: JsonOption = False,
-) -> None:
-    """Draws a grid of images from a published generator.
-
-    Example: gan sample digits@champion --n 64 --out grid.png
-    """
-    from gan_core.store import Store
-    from pipelines.models import resolve
-    from pipelines.pictures import save_png
-
-    _check_picture(n, out)
-    place, prefix = resolve(address, Store(store))
-    from gan_core.bundle import read_generator  # torch takes seconds to import; wrong usage is told at once
-    from gan_core.pictures import grid
-
-    generator = read_generator(place, prefix)
-    channels = generator.spec.output[0]
-    if channels not in (1, 3):
-        raise ConfigError(f"{generator.uri}: makes images of {channels} channels, a grid has 1 or 3; "
-                          "sample it in Python with gan_core.bundle.load_generator")
-    picture = grid(generator.sample(n, seed=seed, label=label), _columns(generator, n, label))
-    save_png(picture, out)
-    if as_json:
-        _print_json({"uri": generator.uri, "out": str(out), "n": n, "seed": seed, "label": label})
-    else:
-        typer.echo(f"{out}: {n} images of {generator.uri}", err=True)
-
-
-def _check_picture(n: int, out: Path) -> None:
-    """ConfigError for a number of images or a file that cannot work, before anything slow begins."""
-    from pipelines.pictures import check_png
-
-    if not 1 <= n <= MOST_SAMPLES:
-        raise ConfigError(f"--n {n}: from 1 to {MOST_SAMPLES:,} images fit in a grid; --n 64 works")
-    check_png(out)
-
-
-def _columns(generator: Generator, n: int, label: int | None) -> int:
-    """One column a class where classes take turns and fill a row, else about square."""
-    if label is None and 0 < generator.classes <= n:
-        return generator.classes
-    return math.ceil(math.sqrt(n))
-
-
 def _manifest(store: Store, prefix: str) -> Manifest:
     from gan_core.manifest import MANIFEST, read_manifest
 
@@ -219,10 +156,40 @@ def _shown(store: Store, prefix: str, manifest: Manifest) -> dict[str, Any]:
         "version": known[1] if known else prefix,
         "uri": uri,
         "aliases": list(aliases_of(store, *known)) if known else [],
+        "inputs": _inputs(read_named(store, prefix, manifest, "generator.json"), uri),
         "metrics": json.loads(read_named(store, prefix, manifest, "metrics.json")),
         "files": [f.model_dump() for f in manifest.files],
         "lineage": [p.model_dump() for p in (*lineage(store, manifest.parents), this)],
     }
+
+
+def _inputs(specification: bytes, uri: str) -> dict[str, dict[str, Any]]:
+    """What a generator can be asked for, by the names that `gan sample` has.  Read without importing torch."""
+    from gan_core.options.conditions import Attribute
+
+    found: dict[str, dict[str, Any]] = {}
+    try:
+        for given in json.loads(specification)["inputs"].values():
+            if given["distribution"] == "image":
+                found["images"] = {"kind": "image", "shape": [int(side) for side in given["shape"]]}
+            if given["distribution"] == "condition" and given.get("classes"):
+                found["label"] = {"kind": "categorical", "values": int(given["classes"])}
+            for attribute in given.get("attributes", ()):
+                known = Attribute.model_validate(attribute)
+                found[known.name] = known.model_dump(exclude={"name"})
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # pydantic's are ValueErrors
+        reason = " ".join(str(error).split())
+        raise DamagedFile(f"{uri}/generator.json: cannot be understood: {reason}; publish the run again") from None
+    return found
+
+
+def _in_words(name: str, given: dict[str, Any]) -> str:
+    from gan_core.asked import takes
+    from gan_core.options.conditions import Attribute
+
+    if given["kind"] == "image":
+        return " x ".join(str(side) for side in given["shape"])
+    return takes(Attribute(name=name, **given))
 
 
 def _headline(metrics: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 from gan_core.config import Config, Experiment, key_fields
 from gan_core.errors import ConfigError
 from gan_core.manifest import Manifest, canonical_digest
-from gan_core.registry import RECIPES, SOURCES
+from gan_core.registry import FAMILIES, RECIPES, SOURCES
 
 STAGES = ("prepare", "train", "evaluate", "publish")
 INPUTS: Mapping[str, tuple[str, ...]] = {
@@ -33,6 +33,7 @@ BLOCKS: Mapping[str, tuple[str, ...]] = {
     "evaluate": ("evaluate",),
     "publish": ("name", "publish"),
 }
+INIT_FROM = "init_from"  # one more input of train, where it is set: the version whose weights it begins with
 FOLDERS: Mapping[str, str] = {"prepare": "shards", "train": "runs", "evaluate": "scores"}
 PREFIX_CHARS = 16  # of a key, in the name of what it makes
 FIRST_PARTY = ("gan_core", "pipelines")
@@ -52,12 +53,22 @@ def code(experiment: Experiment, stage: str) -> dict[str, str]:
     """sha256 of each first-party source file that a stage's result depends on, by module."""
     roots = [f"pipelines.stages.{stage}"]
     if stage == "prepare":
-        roots.append(SOURCES.module_of(experiment.source))
-        if roots[-1].partition(".")[0] not in FIRST_PARTY:
+        roots += map(SOURCES.module_of, _sources(experiment.data))
+        if any(root.partition(".")[0] not in FIRST_PARTY for root in roots):
             roots.append(PLUGGED_IN)
     if stage in ("train", "evaluate"):  # evaluate builds the generator that the recipe's networks define
         roots.append(RECIPES.module_of(experiment.recipe))
+        roots += map(FAMILIES.module_of, getattr(experiment.model, "families", ()))
     return {module: sha for root in roots for module, sha in _closure(root)}
+
+
+def _sources(data: Config) -> Iterator[str]:
+    """The source that a block names, and those of the blocks that it holds."""
+    yield str(getattr(data, "source"))  # noqa: B009 - every source's options have it
+    for name in type(data).model_fields:
+        inner = getattr(data, name)
+        if isinstance(inner, Config) and hasattr(inner, "source"):
+            yield from _sources(inner)
 
 
 def stage_key(stage: str, set_to: Mapping[str, Any], inputs: Mapping[str, str], code_of: Mapping[str, str]) -> str:

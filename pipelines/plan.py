@@ -9,17 +9,18 @@ DEPENDS  an upstream stage runs first; what it makes decides
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from gan_core.config import Experiment
 from gan_core.data.source import source_of
-from gan_core.errors import DamagedFile
-from gan_core.manifest import MANIFEST, Manifest, missing_files, read_manifest
+from gan_core.errors import ConfigError, DamagedFile
+from gan_core.manifest import MANIFEST, VERSION, Manifest, Parent, missing_files, read_manifest
 from gan_core.store import Store
-from pipelines.keys import FOLDERS, INPUTS, PREFIX_CHARS, STAGES, code, settings, stage_key
-from pipelines.models import version_prefix
+from pipelines.keys import FOLDERS, INIT_FROM, INPUTS, PREFIX_CHARS, STAGES, code, settings, stage_key
+from pipelines.models import resolve, version_prefix
 from pipelines.records import StageRecord, latest_stages
 from pipelines.stages.publish import is_published
 
@@ -33,7 +34,10 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of a plan.  key, prefix and digest are empty where they are not known yet."""
+    """One stage of a plan.  key, prefix and digest are empty where they are not known yet.
+
+    begins_from: the version whose weights training begins with.
+    """
 
     stage: str
     action: Action
@@ -41,6 +45,7 @@ class Step:
     record: StageRecord
     prefix: str = ""
     digest: str = ""
+    begins_from: Parent | None = None
 
     @property
     def key(self) -> str:
@@ -77,13 +82,33 @@ class Planner:
         if waits:
             changed = _changes(self.before.get(stage), record, inputs=False)
             return Step(stage, Action.DEPENDS, "; ".join([f"waits for {' and '.join(waits)}", *changed]), record)
+        if stage == "train":
+            return replace(self._artefact(stage, record), begins_from=self._begins_from)
         return self._publish(record) if stage == "publish" else self._artefact(stage, record)
+
+    @cached_property
+    def _begins_from(self) -> Parent | None:
+        """The version that `train.init_from` names now; it is looked up once, so that key and weights are of one."""
+        address = self.experiment.train.init_from
+        if address is None:
+            return None
+        try:
+            store, prefix = resolve(address, self.store)
+        except ConfigError as error:
+            raise ConfigError(f"train.init_from: {error}") from None
+        manifest = read_manifest(store, prefix)
+        if manifest is None or manifest.kind != VERSION:
+            raise ConfigError(f"train.init_from={address}: {store.uri(prefix)} is no published version; `gan models "
+                              "list` prints those there are")
+        return Parent(kind=manifest.kind, uri=store.uri(prefix), digest=manifest.digest)
 
     def _record(self, stage: str, known: Mapping[str, str]) -> StageRecord:
         set_to = settings(self.experiment, stage)
         inputs = {upstream: known[upstream] for upstream in INPUTS[stage] if upstream in known}
         if stage == "prepare":
             inputs["source"] = source_of(self.experiment).fingerprint()
+        if stage == "train" and self._begins_from is not None:
+            inputs[INIT_FROM] = self._begins_from.digest
         sources = code(self.experiment, stage)
         complete = all(upstream in known for upstream in INPUTS[stage])
         key = stage_key(stage, set_to, inputs, sources) if complete else ""
@@ -151,7 +176,10 @@ def _changes(before: StageRecord | None, now: StageRecord, *, inputs: bool) -> l
         changes.append(f"code changed: {', '.join(modules[:3])}" + (" …" if len(modules) > 3 else ""))
     if inputs:
         changed = [name for name in now.inputs if before.inputs.get(name) not in (None, now.inputs[name])]
-        changes += [f"the result of {name} changed" if name in STAGES else f"the {name} changed" for name in changed]
+        changes += [f"the result of {name} changed" if name in STAGES else f"the {name} changed" for name in changed
+                    if name != INIT_FROM]
+        if before.inputs.get(INIT_FROM) != now.inputs.get(INIT_FROM):
+            changes.append("the weights that train.init_from names changed")
     return changes
 
 

@@ -55,7 +55,8 @@ def finish_run(
     if classes:
         inputs["label"] = InputSpec(shape=(), distribution="condition", classes=classes)
     shape = (channels, *SHAPE[1:])
-    options = {"shape": shape, "classes": classes, "latent": LATENT, "width": 4}
+    conditions = {"classes": classes} if classes else None
+    options = {"shape": shape, "latent": LATENT, "width": 4, "conditions": conditions}
     spec = GeneratorSpec(family="dcgan_generator", options=options, inputs=inputs, output=shape)
     torch.manual_seed(seed)
     network = spec.build()

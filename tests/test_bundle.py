@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,6 +40,16 @@ def made_again(store: Store, changed: dict[str, bytes]) -> str:
 def with_spec(store: Store, **changes: object) -> str:
     spec = json.loads(store.read(f"{finish_run(store)}/generator.json"))
     return made_again(store, {"generator.json": json.dumps(spec | changes).encode()})
+
+
+SMILING: dict[str, Any] = {"name": "smiling", "kind": "binary"}
+HAIR: dict[str, Any] = {"name": "hair", "kind": "categorical", "values": 5}
+AGE: dict[str, Any] = {"name": "age", "kind": "continuous", "low": 18, "high": 80}
+
+
+def inputs(**given: Any) -> dict[str, Any]:
+    """A specification's inputs: one, which is a condition unless it says otherwise."""
+    return {"inputs": {"c": {"shape": [], "distribution": "condition"} | given}}
 
 
 def test_samples_are_the_networks_own_images(generator: Generator) -> None:
@@ -178,8 +189,23 @@ def test_a_family_that_is_not_installed_is_named_with_advice(store: Store) -> No
     [
         ({"options": {"size": 3}}, r"generator\.json: options: dcgan_generator cannot be built"),
         ({"inputs": {"z": {"shape": [8], "distribution": "levy"}}}, r"json: inputs\.z\.distribution"),
-        ({"inputs": {"label": {"shape": [], "distribution": "condition"}}}, "at most one condition"),
         ({"surprise": 1}, r"generator\.json: surprise"),
+        ({"output": [1, 0, 8]}, r"output: \[1, 0, 8\] are no images"),
+        ({"output": [3, 2**20, 2**20]}, r"output: .* are no images"),
+        (inputs(shape=[2**20, 2**20], distribution="normal"), r"inputs\.c\.shape: .* holds no numbers, or too many"),
+        (inputs(shape=[0], distribution="normal"), r"inputs\.c\.shape: \[0\] holds no numbers"),
+        (inputs(shape=[8, 8], distribution="image"), r"inputs\.c\.shape: \[8, 8\] is not the \[C, H, W\]"),
+        (inputs(), r"inputs\.c: a label has the shape \[\] and classes=1 to classes=1048576"),
+        (inputs(classes=2**40), r"inputs\.c: a label has the shape"),
+        (inputs(classes=3, shape=[3]), r"inputs\.c: a label has the shape"),
+        (inputs(attributes=[AGE], shape=[2]), r"inputs\.c: 1 attributes have the shape \[1\] and classes=0"),
+        (inputs(attributes=[AGE], shape=[1], classes=3), r"inputs\.c: 1 attributes have the shape"),
+        (inputs(attributes=[AGE, AGE], shape=[2]), r"inputs\.c: names an attribute twice: age, age"),
+        (inputs(attributes=[AGE | {"high": 18}], shape=[1]), r"inputs\.c: age goes from 18 to 18"),
+        (inputs(attributes=[HAIR | {"values": 2**40}], shape=[1]), r"inputs\.c: hair has 1099511627776 values"),
+        (inputs(attributes=[{"name": "age", "kind": "prime"}], shape=[1]), r"inputs\.c\.attributes\.0\.kind"),
+        ({"inputs": {name: {"shape": [], "distribution": "condition", "classes": 2} for name in "ab"}},
+         "at most one condition can be sampled, and there are a, b"),
     ],
 )
 def test_a_specification_that_cannot_be_is_named(
@@ -247,7 +273,7 @@ print(*sorted(m for m in sys.modules if m.split(".")[0] in ours))
 def test_a_bundle_loads_with_models_and_the_layers_below_them_alone(store: Store) -> None:
     loaded = in_fresh_process(ONLY_THE_LAYERS_BELOW, store.uri(finish_run(store))).split()
     below = ("bundle", "errors", "plugin_files", "registry", "block", "transforms", "config", "store", "outages",
-             "manifest", "pictures", "models")
+             "manifest", "pictures", "models", "options", "asked")
     assert "gan_core.models.dcgan" in loaded
     assert {m.split(".")[1] for m in loaded if "." in m} <= set(below)
     assert {m.split(".")[0] for m in loaded} == {"gan_core"}

@@ -70,7 +70,7 @@ def test_a_profile_sets_the_workers_and_set_goes_before_it(tmp_path, capsys):
     profile.write_text("workers: 4\n")
 
     def workers(*words: str) -> int:
-        main_ok(capsys, "config", "show", DIGITS, "--profile", str(profile), "--json", *words)
+        main_ok(capsys, "config", "show", DIGITS, "--no-cost", "--profile", str(profile), "--json", *words)
         return int(json.loads(main_ok.printed)["train"]["workers"])
 
     assert workers() == 4
@@ -87,7 +87,7 @@ def main_ok(capsys: pytest.CaptureFixture[str], *words: str) -> None:
 def test_config_show_prints_yaml_that_loads_as_the_same_experiment(tmp_path, capsys):
     from gan_core.config import load_experiment
 
-    main_ok(capsys, "config", "show", DIGITS, "--set", "train.batch=64")
+    main_ok(capsys, "config", "show", DIGITS, "--no-cost", "--set", "train.batch=64")
     shown = tmp_path / "shown.yaml"
     shown.write_text(main_ok.printed)  # type: ignore[attr-defined]
     assert load_experiment(shown) == load_experiment(DIGITS, ["train.batch=64"])
@@ -96,7 +96,7 @@ def test_config_show_prints_yaml_that_loads_as_the_same_experiment(tmp_path, cap
 def test_config_schema_knows_the_options_of_source_and_recipe(capsys):
     main_ok(capsys, "config", "schema")
     schema = json.loads(main_ok.printed)  # type: ignore[attr-defined]
-    assert "r1_gamma" in json.dumps(schema["$defs"]["DcganOptions"])
+    assert "gamma" in json.dumps(schema["$defs"]["GradientAt"])
     assert schema["additionalProperties"] is False
 
 

@@ -1,24 +1,24 @@
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import typer
-from PIL import Image
 from typer.testing import CliRunner, Result
 
-from gan_core.bundle import load_generator
-from gan_core.errors import ConfigError, DamagedFile, GanError
+from gan_core.errors import ConfigError, GanError
 from gan_core.manifest import sha256_of
-from gan_core.pictures import grid
 from gan_core.store import Store
-from pipelines.cli_models import models, sample
-from tests.artefacts import an_experiment, flip_a_byte, in_fresh_process, publish_one
+from pipelines.cli_models import models
+from pipelines.cli_sample import sample
+from tests.artefacts import (
+    an_experiment,
+    flip_a_byte,
+    publish_one,
+)
 
 VERSION = "models/digits/versions/0001"
 
@@ -64,7 +64,8 @@ def as_json(store: Store, *arguments: str) -> Any:
 
 def test_show_prints_exactly_what_machines_read(whole: Store) -> None:
     shown = as_json(whole, "models", "show", "digits@latest")
-    assert list(shown) == ["version", "uri", "aliases", "metrics", "files", "lineage"]
+    assert list(shown) == ["version", "uri", "aliases", "inputs", "metrics", "files", "lineage"]
+    assert shown["inputs"] == {"label": {"kind": "categorical", "values": 10}}
     assert (shown["version"], shown["aliases"]) == ("0001", ["champion", "latest"])
     assert shown["uri"] == f"{whole.url}/{VERSION}"
     assert shown["metrics"] == json.loads(whole.read("scores/e1/metrics.json"))
@@ -160,102 +161,6 @@ def test_errors_reach_the_caller_as_they_are(whole: Store) -> None:
     for command in (["models", "show"], ["models", "verify"], ["sample", "--out", "x.png"]):
         with pytest.raises(ConfigError, match=r"unknown model 'digit' .*did you mean 'digits'"):
             gan(whole, *command, "digit")
-
-
-def test_a_sample_is_the_grid_of_the_generators_images(whole: Store, tmp_path: Path) -> None:
-    out = tmp_path / "new" / "folder" / "grid.png"
-    told = as_json(whole, "sample", "digits@champion", "--n", "30", "--seed", "7", "--out", str(out))
-    assert told == {"uri": whole.uri(VERSION), "out": str(out), "n": 30, "seed": 7, "label": None}
-    expected = io.BytesIO()
-    grid(load_generator(told["uri"]).sample(30, seed=7), columns=10).save(expected, format="PNG")
-    assert out.read_bytes() == expected.getvalue()
-    assert [p.name for p in out.parent.iterdir()] == ["grid.png"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "columns"),
-    [(["--n", "64"], 10), (["--n", "10"], 10), (["--n", "4"], 2), (["--n", "64", "--label", "3"], 8),
-     (["--n", "5", "--label", "0"], 3)],
-)
-def test_columns_are_classes_when_classes_take_turns_else_about_square(
-    whole: Store, tmp_path: Path, arguments: list[str], columns: int
-) -> None:
-    gan(whole, "sample", "digits", *arguments, "--out", str(tmp_path / "grid.png"))
-    with Image.open(tmp_path / "grid.png") as picture:
-        assert picture.width == (columns * (8 + 1) + 1) * 8
-
-
-def test_colour_and_unconditional_generators_are_sampled_too(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
-    publish_one(store, classes=0, channels=3)
-    assert gan(store, "sample", "digits", "--n", "9", "--out", str(tmp_path / "grid.png")).exit_code == 0
-    with Image.open(tmp_path / "grid.png") as picture:
-        assert (picture.mode, picture.size) == ("RGB", ((3 * 9 + 1) * 8,) * 2)
-    with pytest.raises(ConfigError, match="trained without labels"):
-        gan(store, "sample", "digits", "--label", "1", "--out", str(tmp_path / "grid.png"))
-
-
-def test_channels_that_no_png_has_are_refused(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
-    publish_one(store, channels=2)
-    with pytest.raises(ConfigError, match="2 channels, a grid has 1 or 3"):
-        gan(store, "sample", "digits", "--out", str(tmp_path / "grid.png"))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--n", "0"], "--n 0: from 1 to 10,000 .*--n 64 works"),
-        (["--n", "10001"], "--n 10001: from 1 to 10,000"),
-        (["--label", "10"], "label=10: .*label=0 to label=9 work"),
-        (["--label", "-1"], "label=-1"),
-        (["--seed", "-1"], "seed=-1: .*seed=0 works"),
-        (["--out", "grid.jpg"], r"--out grid\.jpg: only PNG is written; --out grid\.png works"),
-        (["--out", "."], r"--out \.: only PNG is written; --out grid\.png works"),
-        (["--out", "{tmp}/file/grid.png"], "file cannot be made"),
-        (["--out", "{tmp}/folder.png"], r"folder\.png: is a directory"),
-    ],
-)
-def test_a_sample_that_cannot_be_says_what_works(
-    whole: Store, tmp_path: Path, arguments: list[str], message: str
-) -> None:
-    (tmp_path / "file").touch()
-    (tmp_path / "folder.png").mkdir()
-    given = [a.replace("{tmp}", str(tmp_path)) for a in arguments]
-    out = [] if "--out" in given else ["--out", str(tmp_path / "grid.png")]
-    with pytest.raises(ConfigError, match=message):
-        gan(whole, "sample", "digits", *given, *out)
-    assert not (tmp_path / "grid.png").exists()
-
-
-def test_damaged_weights_are_not_sampled(store: Store, tmp_path: Path) -> None:
-    flip_a_byte(store, f"{VERSION}/generator.safetensors")
-    with pytest.raises(DamagedFile, match=r"generator\.safetensors: is damaged"):
-        gan(store, "sample", "digits", "--out", str(tmp_path / "grid.png"))
-
-
-SAMPLE = """
-import sys, typer
-from pipelines.cli_models import sample
-app = typer.Typer()
-app.command()(sample)
-app(sys.argv[1:])
-"""
-
-
-OLD_PROCESSOR = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "OMP_NUM_THREADS": "1"}
-
-
-def test_one_seed_gives_one_file_in_any_process_on_any_processor(whole: Store, tmp_path: Path) -> None:
-    pictures: list[bytes] = []
-    for environment in ({"OMP_NUM_THREADS": "2"}, OLD_PROCESSOR):
-        out = tmp_path / f"{len(pictures)}.png"
-        in_fresh_process(SAMPLE, whole.uri(VERSION), "--n", "200", "--seed", "5", "--out", str(out),
-                         **environment)
-        pictures.append(out.read_bytes())
-    assert pictures[0] == pictures[1]
-    with Image.open(tmp_path / "0.png") as picture:
-        assert len(np.unique(np.asarray(picture))) > 50
 
 
 @pytest.mark.parametrize("command", [["models"], ["models", "list"], ["models", "show"], ["models", "verify"],

@@ -232,7 +232,7 @@ def test_every_experiment_and_profile_in_configs_loads() -> None:
 
 
 def test_a_resolved_experiment_reads_back_equal(experiment: Callable[..., Experiment]) -> None:
-    made = experiment(seed=7, model={"r1_gamma": 0.25, "generator_optimizer": {"betas": [0.5, 0.9]}},
+    made = experiment(seed=7, model={"penalties": {"r1": {"gamma": 0.25}}, "generator_optimizer": {"betas": [0.5, 0.9]}},
                       publish={"gate": {"fd_domain": {"at_most": 3}}})
     again = experiment_from(json.loads(json.dumps(made.as_json())))
     assert again.as_json() == made.as_json()
@@ -246,7 +246,7 @@ CADENCES: dict[str, Any] = {"report_every": 64, "sample_every": 96, "checkpoint_
 
 def test_workers_and_cadence_are_in_no_key_and_all_else_is() -> None:
     usual = key_fields(TrainConfig())
-    assert {*TrainConfig.model_fields} - {*usual} == {"workers", *CADENCES}
+    assert {*TrainConfig.model_fields} - {*usual} == {"workers", "init_from", *CADENCES}
     assert key_fields(TrainConfig(workers=4, **CADENCES)) == usual
     assert key_fields(TrainConfig(workers=Elastic(min=1, max=4))) == usual
     changed: list[dict[str, Any]] = [
@@ -296,7 +296,7 @@ def test_elastic_workers_need_not_share_a_batch_evenly() -> None:
 
 def test_the_recipe_s_and_the_source_s_options_are_in_the_key() -> None:
     assert key_fields(least("model.width=8").model)["width"] == 8
-    assert key_fields(least().model) != key_fields(least("model.r1_gamma=0").model)
+    assert key_fields(least().model) != key_fields(least("model.penalties.r1=null").model)
     assert key_fields(least().data) == {"source": "digits"}
 
 

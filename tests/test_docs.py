@@ -15,7 +15,8 @@ import yaml
 from gan_core.config import read_yaml, with_overrides
 from tests.pipeline import SMALL
 
-PAGES = ("README.md", "docs/getting-started.md", "docs/training.md")
+PAGES = ("README.md", "docs/getting-started.md", "docs/training.md", "docs/conditioning.md")
+FILE = re.compile(r"# (\S+\.(?:py|yaml))\n")  # the first line of a block that is a file
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -27,6 +28,15 @@ def commands(page: str) -> list[str]:
     return [line for line in lines if line.startswith(("gan ", "python ", "torchrun "))]
 
 
+def write_files(page: str, folder: Path) -> None:
+    """The blocks of a page that are files; experiments train for a moment."""
+    for name, text in ((found[1], text) for kind in ("python", "yaml") for text in blocks(page, kind)
+                       if (found := FILE.match(text))):
+        if name.endswith(".yaml"):
+            text = yaml.safe_dump(with_overrides(yaml.safe_load(text), ["train.images=1280"]))
+        (folder / name).write_text(text)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page_run_in_their_order(page, undisturbed, embedded, tmp_path):
@@ -35,12 +45,13 @@ def test_the_commands_of_a_page_run_in_their_order(page, undisturbed, embedded, 
     small = with_overrides(read_yaml("configs/digits.yaml"), SMALL)
     (tmp_path / "configs/digits.yaml").write_text(yaml.safe_dump(small))
     shutil.copytree(undisturbed[0], tmp_path / "store")
+    write_files(page, tmp_path)
     bin_ = Path(sys.executable).parent
     environment = {**embedded.environment(), "PATH": f"{bin_}:/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
     for command in commands(page):
         done = subprocess.run(shlex.split(command), cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
-    for program in blocks(page, "python"):
+    for program in [block for block in blocks(page, "python") if not FILE.match(block)]:
         done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, f"{program}\n{done.stderr}"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_core.config import Experiment, load_experiment
+from gan_core.config import Experiment, experiment_from, load_experiment
 from gan_core.errors import ConfigError
 from gan_core.registry import SOURCES
 from pipelines.keys import STAGES, code, settings, stage_key
@@ -57,7 +57,7 @@ def test_a_key_changes_with_the_inputs_and_with_the_code():
 def test_the_code_of_a_stage_is_what_it_imports():
     digits = load_experiment(DIGITS)
     train = code(digits, "train")
-    assert {"gan_core.train.loop", "gan_core.recipes.dcgan", "gan_core.losses.penalties"} <= set(train)
+    assert {"gan_core.train.loop", "gan_core.models.dcgan", "gan_core.losses.penalties"} <= set(train)
     assert not [module for module in train if module.startswith("gan_core.metrics") or module == "pipelines.on_ray"]
     assert "gan_core.metrics.neighbours" in code(digits, "evaluate")
     assert "gan_core.data.sources.digits" in code(digits, "prepare")
@@ -102,3 +102,13 @@ def test_keys_are_made_without_importing_torch():
         "sys.exit('torch' in sys.modules)\n"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_code_of_a_set_of_two_sources_is_that_of_both():
+    def modules(source: str) -> set[str]:
+        data = {"source": "two_domains", "a": {"source": source, "url": "x"}, "b": {"source": "digits"}}
+        return {*code(experiment_from({"name": "two", "data": data, "model": {"recipe": "cyclegan"}}), "prepare")}
+
+    sources = "gan_core.data.sources"
+    assert {f"{sources}.{name}" for name in ("two_domains", "hdf5", "array_items", "digits")} <= modules("hdf5")
+    assert f"{sources}.hdf5" not in modules("npz")

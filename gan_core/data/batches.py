@@ -23,9 +23,10 @@ UNPAIRED = "unpaired"
 class Batches:
     """Batches of a split by position, b = batch / world rows each.
 
-    A batch is {"image": [b, C, H, W], "image_b": …, "audio": …, "tokens": …, "video": …, "label": [b] int64}, as far as
-    the set has them; of two unpaired domains {"image", "image_b"}, each in an order of its own.  Every batch is fresh
-    memory: what is done to it reaches neither the data nor another batch, and no later batch overwrites it.
+    A batch is {"image": [b, C, H, W], "image_b": …, "audio": …, "tokens": …, "video": …, "label": [b] int64,
+    "attributes": [b, A] float32 in the order of `Split.attribute_names`}, as far as the set has them; of two unpaired
+    domains {"image", "image_b"}, each in an order of its own.  Every batch is fresh memory: what is done to it reaches
+    neither the data nor another batch, and no later batch overwrites it.
 
     sampling, shuffle_shards: `train.sampling` and `train.shuffle_shards`.  facts: the manifest's.  ConfigError when
     the set cannot be drawn so or does not fit the cache; DataError when a domain is empty.

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gan_core.data.shards import LABEL, Split
+from gan_core.data.shards import ATTRIBUTES, LABEL, Split
 
 ONE_THREAD_BYTES = 2**20  # up to so many are copied by one thread
 
@@ -33,15 +33,20 @@ class Rows:
         if self._resident:
             columns = {name: [np.concatenate(parts)] for name, parts in columns.items()}
         self._columns = {name: _Column.of(parts, device if self._resident else None) for name, parts in columns.items()}
-        self._labels = None if split.labels is None else torch.from_numpy(split.labels.copy()).to(device)
+        known = {LABEL: split.labels, ATTRIBUTES: split.attributes}
+        self._known = {name: torch.from_numpy(values.copy()).to(device)
+                       for name, values in known.items() if values is not None}
         self._here: dict[str, NDArray[Any]] = {}
         if self._resident and device.type == "cpu":
             self._here = {name: parts[0] for name, parts in columns.items()}
-            self._here |= {} if self._labels is None else {LABEL: self._labels.numpy()}
+            self._here |= {name: values.numpy() for name, values in self._known.items()}
         self._example_bytes = sum(parts[0][0].nbytes for parts in columns.values())
 
     def take(self, chosen: NDArray[np.int64]) -> dict[str, Tensor]:
-        """The examples at `chosen`, in that order: {column: [n, …] as stored, "label": [n] int64}, fresh memory."""
+        """The examples at `chosen`, in that order, in fresh memory.
+
+        {column: [n, …] as stored, "label": [n] int64, "attributes": [n, A] float32}, as far as the set has them.
+        """
         if self._here and len(chosen) * self._example_bytes <= ONE_THREAD_BYTES:
             return {name: torch.from_numpy(array.take(chosen, axis=0)) for name, array in self._here.items()}
         on_device = torch.from_numpy(chosen).to(self._device)
@@ -51,9 +56,7 @@ class Rows:
             route = _Route.to(chosen, self._starts)
             taken = {name: self._sent(route, column.parts) for name, column in self._columns.items()}
         taken = {name: self._columns[name].shaped(rows) for name, rows in taken.items()}
-        if self._labels is not None:
-            taken[LABEL] = torch.index_select(self._labels, 0, on_device)
-        return taken
+        return taken | {name: torch.index_select(values, 0, on_device) for name, values in self._known.items()}
 
     def _sent(self, route: _Route, parts: Sequence[Tensor]) -> Tensor:
         """Rows from their maps on the device.  Torch keeps pinned memory until what was sent from it has arrived."""

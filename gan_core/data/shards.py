@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gan_core.data.attributes import Seen
 from gan_core.data.cache import Cache, in_parallel, is_whole, total
 from gan_core.data.source import TENSORS
 from gan_core.errors import DamagedFile, DataError
@@ -33,7 +34,8 @@ class Split:
     """One split on its memory maps: each part is one file.
 
     parts: the primary column, [n, C, H, W] uint8 for images.  labels: [N] int64, or None.  others: further tensor
-    columns, in the same parts.  numbers: [N] float64 by name, `weight` and the attributes.
+    columns, in the same parts.  numbers: [N] float64 by name, `weight` and the attributes.  attribute_names: which of
+    these are attributes, in the order of their columns.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class Split:
         kind: str = IMAGE,
         others: Mapping[str, Sequence[NDArray[Any]]] | None = None,
         numbers: Mapping[str, NDArray[np.float64]] | None = None,
+        attribute_names: Sequence[str] = (),
     ) -> None:
         self.kind = kind
+        self.attribute_names = tuple(attribute_names)
         self.counts = tuple(len(part) for part in parts)  # the examples of each part
         self._columns: dict[str, Sequence[NDArray[Any]]] = {kind: parts, **(others or {})}
         self._labels = labels
@@ -74,6 +78,19 @@ class Split:
         """[N], or None where the set has none."""
         return self._labels
 
+    @property
+    def attributes(self) -> NDArray[np.float32] | None:
+        """[N, A], a column for each of `attribute_names`; None where the set has none."""
+        if not self.attribute_names:
+            return None
+        return np.stack([self.numbers[name] for name in self.attribute_names], axis=1, dtype=np.float32,
+                        casting="same_kind")
+
+    @property
+    def seen(self) -> Mapping[str, Seen]:
+        """What the column of each attribute holds, in the order of `attribute_names`."""
+        return {name: Seen.of(self.numbers[name]) for name in self.attribute_names}
+
     def gather(self, indices: NDArray[np.int64]) -> NDArray[Any]:
         """The primary column at `indices`, in that order: [n, C, H, W] uint8 for images; one copy a part."""
         if len(self.counts) == 1:
@@ -101,7 +118,7 @@ class RemoteSplit(Split):
     """A split of a set that is larger than the cache: its files are fetched when they are asked for.
 
     `open` is for whoever goes through it group by group.  What a Split offers works too, a file at a time: `labels`,
-    `images` and a gather all over the split fetch every file.
+    `attributes`, `images` and a gather all over the split fetch every file.  It has no `numbers`.
     """
 
     def __init__(self, cache: Cache, manifest: Manifest, split: str, files: Sequence[File]) -> None:
@@ -110,6 +127,9 @@ class RemoteSplit(Split):
         self.counts = tuple(manifest.facts["splits"][split]["counts"])
         self._cache, self._files = cache, tuple(files)
         self._labelled = bool(manifest.facts["splits"][split]["histogram"])
+        self._seen = {name: Seen.model_validate(column)
+                      for name, column in manifest.facts["splits"][split].get("attributes", {}).items()}
+        self.attribute_names = tuple(self._seen)
         self._opened = lru_cache(maxsize=MOST_OPEN)(self._open_one)
 
     @property
@@ -122,6 +142,16 @@ class RemoteSplit(Split):
         if not self._labelled:
             return None
         return np.concatenate([np.asarray(self._opened(number).labels) for number in range(len(self._files))])
+
+    @property
+    def attributes(self) -> NDArray[np.float32] | None:
+        if not self.attribute_names:
+            return None
+        return np.concatenate([np.asarray(self._opened(number).attributes) for number in range(len(self._files))])
+
+    @property
+    def seen(self) -> Mapping[str, Seen]:
+        return self._seen
 
     @property
     def largest_group(self) -> int:
@@ -242,15 +272,15 @@ def _joined(tables: Sequence[pa.Table], kind: str) -> Split:
     tensors = {name: [chunk.to_numpy_ndarray() for table in tables for chunk in table[name].chunks]
                for name in TENSORS if name in names}
     numbers = {}
-    if ATTRIBUTES in names:
-        for position, attribute in enumerate(tables[0].schema.field(ATTRIBUTES).type):
-            numbers[attribute.name] = np.concatenate(
-                [chunk.field(position).to_numpy() for table in tables for chunk in table[ATTRIBUTES].chunks])
+    attributes = [field.name for field in tables[0].schema.field(ATTRIBUTES).type] if ATTRIBUTES in names else []
+    for position, name in enumerate(attributes):
+        numbers[name] = np.concatenate(
+            [chunk.field(position).to_numpy() for table in tables for chunk in table[ATTRIBUTES].chunks])
     if WEIGHT in names:
         numbers[WEIGHT] = np.concatenate([table[WEIGHT].to_numpy() for table in tables])
     labels = np.concatenate([table[LABEL].to_numpy() for table in tables]) if LABEL in names else None
     parts = tuple(tensors.pop(kind))
-    return Split(parts, labels, kind=kind, others=tensors, numbers=numbers)
+    return Split(parts, labels, kind=kind, others=tensors, numbers=numbers, attribute_names=attributes)
 
 
 def iterate(split: Split, batch: int) -> Iterator[NDArray[Any]]:

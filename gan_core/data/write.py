@@ -19,6 +19,7 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from gan_core.config import Config, Experiment
+from gan_core.data.attributes import Seen, joined, seen_in
 from gan_core.data.items import forget_indices
 from gan_core.data.layout import TYPES, Layout, layout_of, misfit, most_common, record_batch
 from gan_core.data.source import SPLITS, Bad, Example, Source, source_of
@@ -46,7 +47,10 @@ class Part(Config):
 
 
 class Written(Config):
-    """What became of a part.  file: None where no item was usable.  bad: [where, reason] of the others."""
+    """What became of a part.
+
+    file: None where no item was usable.  bad: [where, reason] of the others.  attributes: what each one's column holds.
+    """
 
     part: Part
     items: int
@@ -54,6 +58,7 @@ class Written(Config):
     examples: int
     histogram: dict[int, int]
     bad: tuple[tuple[str, str], ...]
+    attributes: dict[str, Seen]
 
 
 class Progress(Protocol):
@@ -89,7 +94,7 @@ class PartWriter:
         file = self._put(good, part) if good else None
         histogram = Counter(int(example.label) for example in good if example.label is not None)
         written = Written(part=part, items=count, file=file, examples=len(good), histogram=dict(histogram),
-                          bad=tuple(bad))
+                          bad=tuple(bad), attributes=self._seen_in(good))
         self.store.write(_note(self.prefix, part.name), written.model_dump_json().encode())
         return written
 
@@ -113,6 +118,9 @@ class PartWriter:
         except DataError as error:
             return str(error)
         return misfit(example, self.layout, self.classes) or example
+
+    def _seen_in(self, good: Sequence[Example]) -> dict[str, Seen]:
+        return seen_in({name: [example.attributes[name] for example in good] for name in self.layout.attributes})
 
     def _put(self, good: Sequence[Example], part: Part) -> File:
         sink = pa.BufferOutputStream()
@@ -315,11 +323,13 @@ def _note(prefix: str, name: str) -> str:
 def _split_facts(parts: Sequence[Written]) -> dict[str, Any]:
     histogram: Counter[int] = sum((Counter(written.histogram) for written in parts), Counter())
     counts = [written.examples for written in parts if written.file is not None]
+    attributes = joined([written.attributes for written in parts])
     return {
         "examples": sum(counts),
         "files": len(counts),
         "counts": counts,
         "histogram": {str(label): histogram[label] for label in sorted(histogram)},
+        **({"attributes": {name: seen.model_dump() for name, seen in attributes.items()}} if attributes else {}),
     }
 
 

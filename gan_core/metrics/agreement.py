@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,8 @@ from gan_core.errors import DataError
 
 MOST_TRAINING = 10_000  # an SVC's time grows with the square of its training set
 BATCH = 1000  # generated images brought to float64 at a time
+
+Classify = Callable[[NDArray[np.uint8]], NDArray[np.int64]]
 
 
 def class_agreement(
@@ -26,16 +30,25 @@ def class_agreement(
     if len(generated) != len(requested) or not len(generated):
         raise DataError(f"{len(generated)} generated images and {len(requested)} requested classes do not "
                         "pair up; generate one image for each requested class")
-    chosen = training_subset(len(train_labels))
-    known = train_labels[chosen]
+    return float((classifier(train_images, train_labels)(generated) == requested).mean())
+
+
+def classifier(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Classify:
+    """Scikit-learn's SVC, fitted to `training_subset` of these images [n, C, H, W]: it puts images into their classes.
+    """
+    chosen = training_subset(len(labels))
+    known = labels[chosen]
     if (known == known[0]).all():  # an SVC refuses a set with one class; there is nothing to tell apart
-        return float((requested == known[0]).mean())
+        return lambda others: np.full(len(others), known[0])
     from sklearn.svm import SVC  # takes a second to import
 
-    classifier = SVC().fit(_scaled(train_images[chosen]), known)
-    starts = range(0, len(generated), BATCH)
-    found = np.concatenate([classifier.predict(_scaled(generated[i : i + BATCH])) for i in starts])
-    return float((found == requested).mean())
+    fitted = SVC().fit(_scaled(images[chosen]), known)
+
+    def classify(others: NDArray[np.uint8]) -> NDArray[np.int64]:
+        starts = range(0, len(others), BATCH)
+        return np.concatenate([fitted.predict(_scaled(others[start : start + BATCH])) for start in starts])
+
+    return classify
 
 
 def training_subset(n: int) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ The real images are the first n of the split in stored order, n being `config.sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import FiniteFloat
 
 from gan_core.config import NEIGHBOUR_METRICS, Config, EvaluateConfig
-from gan_core.data.shards import Shards
+from gan_core.data.shards import Shards, Split
 from gan_core.errors import DataError
 from gan_core.metrics.agreement import class_agreement, training_subset
 from gan_core.metrics.domain import DomainNetwork
@@ -56,6 +56,18 @@ def requested_labels(shards: Shards, config: EvaluateConfig) -> NDArray[np.int64
     return None if labels is None else labels[:n].astype(np.int64)
 
 
+def requested_attributes(shards: Shards, config: EvaluateConfig, names: Sequence[str]) -> NDArray[np.float32]:
+    """Those attributes, [n, A], of the real examples that `measure` compares with.  DataError as in `measure`."""
+    return attributes_of(shards.split(config.split), names)[: _count(shards, config)]
+
+
+def attributes_of(split: Split, names: Sequence[str]) -> NDArray[np.float32]:
+    """[N, A]: a split's attributes of these names, in their order."""
+    known = split.attributes
+    assert known is not None, "a generator's attributes are those of the shards it was trained on"
+    return known[:, [split.attribute_names.index(name) for name in names]]
+
+
 def measure(
     shards: Shards,
     generated: NDArray[np.uint8],
@@ -66,7 +78,7 @@ def measure(
     """The metrics that `config.metric_names` lists, in that order.
 
     generated: [n, C, H, W] uint8.  requested: [n], the class each was asked for; None from a generator that
-    takes none, and then, as for a data set without labels, class_agreement is left out.  DataError, with
+    takes none, or attributes, and then, as for a data set without labels, class_agreement is left out.  DataError, with
     advice, when the split is smaller than `config.samples`, when n ≤ k, and when `generated` is not n images
     of the set's shape.
     """
@@ -75,19 +87,28 @@ def measure(
         raise DataError(f"the generated images have the shape {generated.shape}; "
                         f"evaluate.samples on this split asks for {(n, *shards.shape)}")
     real = shards.split(config.split).gather(np.arange(n))
+    measured = compared(real, generated, config, domain)
     terms = {"n_real": n, "n_fake": n, "split": config.split, "seed": config.seed}
-    measured: dict[str, Measured] = {}
-    for network in config.networks:
-        wanted = [name for name in config.metric_names if name.endswith(f"_{network}")]
-        seen_real, seen_fake = _seen_by(network, real, domain), _seen_by(network, generated, domain)
-        measured |= _compared(seen_real, seen_fake, wanted, config, {**terms, "network": network})
     if requested is not None and shards.split("train").labels is not None:
         agreement = _agreement(shards, generated, requested)
         measured[CLASS_AGREEMENT] = Measured(value=agreement, network="svc", **terms)
     return measured
 
 
-def _compared(
+def compared(
+    real: NDArray[np.uint8], generated: NDArray[np.uint8], config: EvaluateConfig, domain: DomainNetwork
+) -> dict[str, Measured]:
+    """The metrics between as many real as generated images, [n, C, H, W] each, that `config.metric_names` lists."""
+    terms = {"n_real": len(real), "n_fake": len(generated), "split": config.split, "seed": config.seed}
+    measured: dict[str, Measured] = {}
+    for network in config.networks:
+        wanted = [name for name in config.metric_names if name.endswith(f"_{network}")]
+        seen_real, seen_fake = _seen_by(network, real, domain), _seen_by(network, generated, domain)
+        measured |= _by_features(seen_real, seen_fake, wanted, config, {**terms, "network": network})
+    return measured
+
+
+def _by_features(
     real: NDArray[Any], fake: NDArray[Any], names: list[str], config: EvaluateConfig, terms: Mapping[str, Any]
 ) -> dict[str, Measured]:
     """The named metrics between two sets of features [n, d]."""
@@ -127,13 +148,17 @@ def _agreement(shards: Shards, generated: NDArray[np.uint8], requested: NDArray[
 
 def _count(shards: Shards, config: EvaluateConfig) -> int:
     """How many real and how many generated images are compared.  DataError when that cannot work."""
-    there = len(shards.split(config.split))
+    return count_of(len(shards.split(config.split)), config, f"the '{config.split}' split")
+
+
+def count_of(there: int, config: EvaluateConfig, what: str) -> int:
+    """How many of so many real images are compared, and with as many generated ones.  DataError when it cannot work."""
     n = config.samples or there
     if n > there:
-        raise DataError(f"evaluate.samples={n} is more than the {there} of the '{config.split}' split; "
-                        f"evaluate.samples={there} works, or null for all of them")
+        raise DataError(f"evaluate.samples={n} is more than the {there} of {what}; evaluate.samples={there} works, or "
+                        "null for all of them")
     if n <= config.k:
         enough = f"evaluate.k={n - 1} works" if n > 1 else "the split needs two examples or more"
-        raise DataError(f"evaluate.k={config.k} needs at least {config.k + 1} samples, and {n} of the "
-                        f"'{config.split}' split are compared; {enough}")
+        raise DataError(f"evaluate.k={config.k} needs at least {config.k + 1} samples, and {n} of {what} are compared; "
+                        f"{enough}")
     return n

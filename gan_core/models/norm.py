@@ -51,6 +51,27 @@ def each_by_itself(stretches: int) -> Iterator[None]:
         _stretches = before
 
 
+_tracking = True  # of running statistics
+
+
+class SameStretches:
+    """The stretches of one run of some layers, for computing them again: running statistics then stay as they are."""
+
+    def __init__(self) -> None:
+        self._stretches = _stretches
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """Around each later run, wherever it happens."""
+        global _tracking
+        before, _tracking = _tracking, False
+        try:
+            with each_by_itself(self._stretches):
+                yield
+        finally:
+            _tracking = before
+
+
 class GlobalBatchNorm(torch.autograd.Function):
     """x: [n, C, …] normalised over the rows of all workers, each stretch of the rows by itself.
 
@@ -79,7 +100,9 @@ class GlobalBatchNorm(torch.autograd.Function):
         stretches = len(means)
         if torch.is_grad_enabled():  # differentiated twice: by what autograd can follow
             again = written_out(x, weight, bias, ctx.eps, stretches)
-            return (*torch.autograd.grad(again, (x, weight, bias), gradients[0], create_graph=True), None, None)
+            wanted = [tensor for tensor in (x, weight, bias) if tensor.requires_grad]
+            found = iter(torch.autograd.grad(again, wanted, gradients[0], create_graph=True))
+            return (*(next(found) if tensor.requires_grad else None for tensor in (x, weight, bias)), None, None)
         # as if means and variances were constants, then what they change: both reach every row of every worker
         parts = [*zip(x.chunk(stretches), gradients[0].chunk(stretches), means, variances, strict=True)]
         of_x, of_weight, of_bias = zip(*(torch.ops.aten.native_batch_norm_backward(
@@ -158,18 +181,27 @@ class BatchNorm(nn.BatchNorm2d):
     def forward(self, input: Tensor) -> Tensor:
         alone = not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1
         stretches = _stretches if self.training else 1
-        if self.training:
+        if self.training and _tracking:
             self.num_batches_tracked.add_(stretches)  # type: ignore[union-attr]
         if self.training and not alone:
             normalised, means, variances, counts = GlobalBatchNorm.apply(
-                input, self.weight, self.bias, self.eps, stretches)
-            self._track(means, variances * (counts / (counts - 1)))
+                input, *self._gain_and_bias(), self.eps, stretches)
+            if _tracking:
+                self._track(means, variances * (counts / (counts - 1)))
             return cast(Tensor, normalised)
+        mean, variance = self.running_mean, self.running_var
+        if self.training and not _tracking and mean is not None and variance is not None:
+            mean, variance = mean.clone(), variance.clone()  # these are moved, and forgotten
         return _joined([
-            batch_norm(part, self.running_mean, self.running_var, self.weight, self.bias, self.training, MOMENTUM,
-                       self.eps)
+            batch_norm(part, mean, variance, self.weight, self.bias, self.training, MOMENTUM, self.eps)
             for part in (input.chunk(stretches) if stretches > 1 else (input,))
         ])
+
+    def _gain_and_bias(self) -> tuple[Tensor, Tensor]:
+        if self.affine:
+            return self.weight, self.bias
+        assert self.running_var is not None
+        return torch.ones_like(self.running_var), torch.zeros_like(self.running_var)
 
     def _track(self, means: Tensor, variances: Tensor) -> None:
         assert self.running_mean is not None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from gan_core.block import Config, Count
 from gan_core.options.losses import Augmentation, InstanceNoise, Objective, Penalties, Share, Targets
+from gan_core.options.merge import over_defaults
 from gan_core.options.networks import DcganDiscriminator, DcganGenerator, Generator, Judge
 from gan_core.options.optimizers import Adam, Optimizer
 from gan_core.options.refusals import refuse_what_cannot_work
@@ -41,6 +42,11 @@ class ImageGanOptions(Config):
     def families(self) -> tuple[str, ...]:
         """The network families that the recipe builds, by their registered names."""
         return f"{self.generator.family}_generator", f"{self.discriminator.family}_discriminator"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _what_is_left_out(cls, given: Any) -> Any:
+        return over_defaults(cls, given)
 
     @model_validator(mode="after")
     def _can_work(self) -> Self:

@@ -108,6 +108,9 @@ class Ada(Config):
     fixed: bool = Field(False, description="p stays as it starts")
 
 
+METHODS = ("diffaugment", "ada")
+
+
 def _method(value: Any) -> Any:
     return value.get("method", "diffaugment") if isinstance(value, Mapping) else getattr(value, "method", None)
 

@@ -19,6 +19,7 @@ SPECTRAL = "spectral norm: weights divided by their largest singular value (Miya
 CHECKPOINTING = "compute activations again in the backward pass instead of keeping them: less memory, a third more time"
 INIT = "fresh weights: N(0, 0.02²), orthogonal, He or Xavier; auto: the family's own"
 ATTENTION = "side of the maps that attend to themselves; null: none do"
+PAPERS_ATTENTION = "side of the maps that attend to themselves; null: 64 in networks for 128 pixels and more"
 
 
 class _Network(Config):
@@ -109,7 +110,7 @@ class BigganGenerator(_Network):
     family: Literal["biggan"] = "biggan"
     shared: Count = Field(128, description="numbers in the embedding of the condition that all blocks share")
     hierarchical: bool = Field(True, description="each block is told a chunk of z of its own")
-    attention: Count | None = Field(None, description=ATTENTION, examples=[16])
+    attention: Count | None = Field(None, description=PAPERS_ATTENTION, examples=[16])
     spectral: bool = Field(True, description=SPECTRAL)
     checkpointing: bool = Field(False, description=CHECKPOINTING)
 
@@ -118,7 +119,7 @@ class BigganDiscriminator(_Judge):
     """BigGAN's (Brock et al. 2019): residual blocks, self-attention, projection."""
 
     family: Literal["biggan"] = "biggan"
-    attention: Count | None = Field(None, description=ATTENTION, examples=[16])
+    attention: Count | None = Field(None, description=PAPERS_ATTENTION, examples=[16])
     spectral: bool = Field(True, description=SPECTRAL)
     checkpointing: bool = Field(False, description=CHECKPOINTING)
 

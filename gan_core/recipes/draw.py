@@ -42,20 +42,21 @@ class Draw:
 
     def normal(self, purpose: str, *shape: int) -> Tensor:
         """[rows, *shape] float32 from N(0, 1)."""
-        drawn = torch.randn(self.batch, *shape, generator=self._generator(purpose), device=self.device)
+        drawn = torch.randn(self.batch, *shape, generator=self.generator(purpose), device=self.device)
         return drawn[self.rows]
 
     def uniform(self, purpose: str, *shape: int) -> Tensor:
         """[rows, *shape] float32, uniform over [0, 1)."""
-        drawn = torch.rand(self.batch, *shape, generator=self._generator(purpose), device=self.device)
+        drawn = torch.rand(self.batch, *shape, generator=self.generator(purpose), device=self.device)
         return drawn[self.rows]
 
     def integers(self, purpose: str, below: int, *shape: int) -> Tensor:
         """[rows, *shape] int64, uniform over 0 … below − 1."""
-        drawn = torch.randint(below, (self.batch, *shape), generator=self._generator(purpose), device=self.device)
+        drawn = torch.randint(below, (self.batch, *shape), generator=self.generator(purpose), device=self.device)
         return drawn[self.rows]
 
-    def _generator(self, purpose: str) -> torch.Generator:
+    def generator(self, purpose: str) -> torch.Generator:
+        """A fresh source of randomness for the whole batch, on the device."""
         name = f"{self.seed}/{self.position}/{self.purpose}/{purpose}"
         seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 1
         return torch.Generator(self.device).manual_seed(seed)

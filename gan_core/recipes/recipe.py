@@ -13,15 +13,17 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from gan_core.config import Adam, Experiment
+from gan_core.config import Experiment
 from gan_core.models.norm import each_by_itself
 from gan_core.models.spec import GeneratorSpec
 from gan_core.options.conditions import Attribute
+from gan_core.options.optimizers import Optimizer
 from gan_core.recipes.draw import Draw
 from gan_core.registry import RECIPES
 
 Networks = Mapping[str, Callable[..., Tensor]]
 Batch = Mapping[str, Tensor]
+Margin = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Phase:
 
     name: str
     networks: tuple[str, ...]
-    optimizer: Adam
+    optimizer: Optimizer
     every: int = 1
     shares: str | None = None
 
@@ -76,9 +78,13 @@ def judged_together(
     return of_real, of_fake
 
 
-def judgement(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    """How a discriminator does, as scalars for the curves.  real, fake: [n] logits, higher is more real."""
-    right = torch.cat([real > 0, fake < 0]).float()
+def judgement(real: Tensor, fake: Tensor, margin: Margin | None = None) -> dict[str, Tensor]:
+    """How a discriminator does, as scalars for the curves.  real, fake: [n] logits, higher is more real.
+
+    margin(x, y): [n], above 0 where x is told to be real; of a logit itself when left out.
+    """
+    of_real, of_fake = (real, fake) if margin is None else (margin(real, fake), margin(fake, real))
+    right = torch.cat([of_real > 0, of_fake < 0]).float()
     return {"logits/real": real, "logits/fake": fake, "accuracy/discriminator": right}
 
 
@@ -113,8 +119,40 @@ class Recipe(Protocol):
     def generate(self, nets: Networks, inputs: Mapping[str, Tensor]) -> Tensor:
         """Samples [n, …] in the data's own range; pure, all randomness is in `inputs`."""
 
-    def published(self) -> tuple[str, GeneratorSpec]:
-        """The network that a bundle carries, by name, and how the bundle builds and feeds it."""
+    def published(self) -> tuple[tuple[str, ...], GeneratorSpec]:
+        """The networks that a bundle carries, by name, and how the bundle builds and feeds them.
+
+        Of several, the names of each one's tensors begin with its own: the family is a module with these submodules.
+        """
+
+    def weight_loss(self, phase: str, networks: Mapping[str, nn.Module]) -> Loss | None:
+        """A loss on the weights themselves, [] alone, of the networks that the phase trains; None for none.
+
+        It is the same on all workers, and is added once, whatever the number of parts.
+        """
+
+    def after_step(self, phase: str, networks: Mapping[str, nn.Module]) -> None:
+        """What follows a phase's optimizer step, such as weights cut to a range; the same on all workers.
+
+        networks: all of them.
+        """
+
+
+class Defaults:
+    """What a recipe need not say."""
+
+    averaged: tuple[str, ...] = ("generator",)
+
+    def common(self, nets: Networks, batch: Batch, draw: Draw) -> Batch:
+        """Nothing is shared."""
+        return {}
+
+    def weight_loss(self, phase: str, networks: Mapping[str, nn.Module]) -> Loss | None:
+        """None."""
+        return None
+
+    def after_step(self, phase: str, networks: Mapping[str, nn.Module]) -> None:
+        """Nothing."""
 
 
 def build_recipe(experiment: Experiment, data: DataSpec) -> Recipe:

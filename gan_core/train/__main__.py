@@ -28,6 +28,7 @@ from gan_core.data.write import write_experiment
 from gan_core.errors import GanError
 from gan_core.manifest import Parent, canonical_digest, missing_files, read_manifest
 from gan_core.store import DEFAULT_STORE, Store
+from gan_core.train.begin_from import numbered_version
 from gan_core.train.checkpoint import RunPlace
 from gan_core.train.dealing import refuse_uneven
 from gan_core.train.distributed import Workers, backend_for
@@ -94,16 +95,18 @@ def _train(experiment: Experiment, store: Store) -> int:
     refuse_uneven(experiment, workers.world)
     if workers.lead:
         store.check_writable()
-    shards, key = _prepared(experiment, store, workers)
+    begins = numbered_version(experiment.train.init_from, store) if experiment.train.init_from else None
+    shards, key = _prepared(experiment, store, workers, begins)
     prefix = f"runs/{key[:PREFIX_CHARS]}"
     finished = read_manifest(store, prefix)
     if finished is None or missing_files(store, prefix, finished):
         shards_manifest = read_manifest(store, shards)
         assert shards_manifest is not None
-        parent = Parent(kind="shards", uri=store.uri(shards), digest=shards_manifest.digest)
+        parents = (Parent(kind="shards", uri=store.uri(shards), digest=shards_manifest.digest),
+                   *((begins,) if begins else ()))
         with Signals(group, workers.lead) as signals:
             done = fit(experiment, open_shards(store, shards), RunPlace(store, prefix, key),
-                       Terminal(experiment.train.images, signals), parents=(parent,))
+                       Terminal(experiment.train.images, signals), parents=parents)
         if not done:
             _say(workers, f"stopped by a signal after a checkpoint; the same command goes on: {store.uri(prefix)}")
             return 128 + (signals.number or signal.SIGTERM)
@@ -122,7 +125,9 @@ def _join() -> GroupStore | None:
     return cast(GroupStore, store)
 
 
-def _prepared(experiment: Experiment, store: Store, workers: Workers) -> tuple[str, str]:
+def _prepared(
+    experiment: Experiment, store: Store, workers: Workers, begins: Parent | None
+) -> tuple[str, str]:
     """The prefix of the shards, made here if they are not there, and the key of the run on them."""
     made_by = {"data": key_fields(experiment.data), "prepare": key_fields(experiment.prepare),
                "fingerprint": source_of(experiment).fingerprint()}
@@ -132,7 +137,8 @@ def _prepared(experiment: Experiment, store: Store, workers: Workers) -> tuple[s
         write_experiment(experiment, store, prefix, key=key)
     workers.told_by_lead(0)  # the others wait until the shards are there
     settings = {"seed": experiment.seed, "model": key_fields(experiment.model), "train": key_fields(experiment.train)}
-    return prefix, canonical_digest({"shards": key, **settings})
+    made_from = {"shards": key, **({"init_from": begins.digest} if begins else {})}
+    return prefix, canonical_digest({**made_from, **settings})
 
 
 def _say(workers: Workers, line: str) -> None:

@@ -47,7 +47,7 @@ class Workers:
 
     def share_gradients(self, network: nn.Module) -> nn.Module:
         """The network, averaging its gradients over the workers when it is run backward."""
-        if self.world == 1:
+        if self.world == 1 or not any(True for _ in network.parameters()):
             return network
         devices = [self.device] if self.device.type == "cuda" else None
         # buffers are equal already (BatchNorm is over the global batch); broadcasting them breaks two forwards in

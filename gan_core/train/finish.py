@@ -23,12 +23,12 @@ def write_run(
 ) -> None:
     """Writes it from the last state, or from the best checkpoint when `train.best_by` is set; manifest last."""
     saved = state.snapshot() if state.best is None else _best(state, place)
-    name, spec = recipe.published()
+    names, spec = recipe.published()
     with artefact(place.store, place.prefix, kind="run", key=place.key, parents=parents) as draft:
-        published = saved["averages"].get(name, saved["networks"][name])
-        save_file(_plain(published), draft.path / "generator.safetensors")
-        raw = {f"{n}.{k}": v for n, weights in saved["networks"].items() for k, v in _plain(weights).items()}
-        save_file(raw, draft.path / "networks.safetensors")
+        published = {name: saved["averages"].get(name, saved["networks"][name]) for name in names}
+        alone = published[names[0]] if len(names) == 1 else _joined(published)
+        save_file(_plain(alone), draft.path / "generator.safetensors")
+        save_file(_plain(_joined(saved["networks"])), draft.path / "networks.safetensors")
         (draft.path / "generator.json").write_text(spec.model_dump_json(indent=1) + "\n")
         (draft.path / "metrics.jsonl").write_bytes(place.curves())
         draft.facts.update(
@@ -46,6 +46,11 @@ def _best(state: TrainState, place: RunPlace) -> dict[str, Any]:
         raise CheckpointError(f"{place.store.uri(place.prefix)}: the best checkpoint, of {position} images, is gone; "
                               "remove the checkpoints after it and start again, or leave train.best_by out")
     return saved
+
+
+def _joined(networks: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors of several networks, by network and name."""
+    return {f"{name}.{key}": tensor for name, weights in networks.items() for key, tensor in weights.items()}
 
 
 def _plain(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gan_core.config import Experiment
+from gan_core.data.attributes import attributes_of
 from gan_core.data.augment import refuse_other_kinds
 from gan_core.data.batches import Batches
 from gan_core.data.shards import Shards
 from gan_core.errors import CheckpointError, Diverged
 from gan_core.manifest import Parent
 from gan_core.recipes.recipe import DataSpec, Recipe, build_recipe
+from gan_core.train.begin_from import begin
 from gan_core.train.checkpoint import Row, RunPlace, checkpoint_name
 from gan_core.train.consistency import refuse_disagreement
 from gan_core.train.curves import Curves
@@ -23,7 +25,7 @@ from gan_core.train.dealing import norms_over_parts, refuse_uneven
 from gan_core.train.distributed import Workers
 from gan_core.train.finish import write_run
 from gan_core.train.observe import Observer
-from gan_core.train.patience import UPLOAD_PATIENCE_S, PatientStore
+from gan_core.train.patience import UPLOAD_PATIENCE_S, PatientStore, unheard
 from gan_core.train.report import Command, Reporter
 from gan_core.train.schedule import crossed
 from gan_core.train.state import TrainState
@@ -45,6 +47,7 @@ def fit(
 ) -> bool:
     """Trains to `train.images` or to a stop rule, from the newest checkpoint when there is one; writes the run.
 
+    parents: what the run is made from: its shards and, where `train.init_from` is set, the version that it names.
     Called on every worker of the process group that is set up, or alone.  True when the run is finished; False when
     the reporter's command stopped it, after a checkpoint.
     Raises ConfigError, Diverged, WorkersDisagree, CheckpointError, DamagedFile, StoreError, Superseded.
@@ -56,7 +59,7 @@ def fit(
     keep = Retention(experiment.train.keep_checkpoints, experiment.train.keep_every)
     writer = Writer(place, attempt, keep, reporter.note)
     try:
-        run = Run.begun(experiment, shards, place, reporter, workers, writer, threads)
+        run = Run.begun(experiment, shards, place, reporter, workers, writer, threads, parents)
         finished = run.go_on()
         writer.wait()
         if finished and workers.lead:
@@ -83,13 +86,14 @@ class Run:
     state: TrainState
     step: Step
     observer: Observer | None
+    parents: tuple[Parent, ...]
     curves: Curves = field(default_factory=Curves)
     rows: list[Row] = field(default_factory=list)
 
     @staticmethod
     def begun(
         experiment: Experiment, shards: Shards, place: RunPlace, reporter: Reporter, workers: Workers, writer: Writer,
-        threads: int | None,
+        threads: int | None, parents: tuple[Parent, ...],
     ) -> Run:
         """At the newest checkpoint, or at the beginning."""
         train, device = experiment.train, workers.device
@@ -98,15 +102,20 @@ class Run:
             Switches.kept(saved["facts"], device, place.store.uri(place.prefix))
         switches.apply()
         refuse_other_kinds(train.augment, shards.kind)
-        recipe = build_recipe(experiment, DataSpec(shards.shape, shards.classes, shards.kind))
+        known = attributes_of(shards, wanted=getattr(experiment.model, "attributes", ()))
+        data = DataSpec(shards.shape, shards.classes, shards.kind, known, shards.facts.get("domains", ""))
+        recipe = build_recipe(experiment, data)
         state = TrainState.fresh(recipe, experiment.seed, device, switches)
+        if saved is None:
+            begin(state, recipe, train.init_from, parents, reporter.note if workers.lead else unheard)
         batches = Batches(
             shards.split("train"), seed=experiment.seed, batch=train.batch, rank=workers.rank, world=workers.world,
             device=device, sampling=train.sampling, shuffle_shards=train.shuffle_shards, facts=shards.facts,
         )
         step = Step.of(experiment, recipe, batches, workers, state, switches)
         observer = Observer.of(experiment, recipe, shards, device, reporter) if workers.lead else None
-        run = Run(experiment, place, reporter, workers, writer, recipe, switches, state, step, observer)
+        run = Run(experiment, place, reporter, workers, writer, recipe, switches, state, step, observer,
+                  parents)
         notes = [norms_over_parts(experiment, state.networks)]
         if saved is not None:
             run._restore(saved)
@@ -201,6 +210,7 @@ class Run:
     def _beginning(self) -> dict[str, Any]:
         """What a checkpoint of position 0 would hold."""
         fresh = TrainState.fresh(self.recipe, self.experiment.seed, self.workers.device, self.switches)
+        begin(fresh, self.recipe, self.experiment.train.init_from, self.parents, unheard)
         return {**fresh.snapshot(), "curves": Curves().snapshot(self.workers)}
 
 

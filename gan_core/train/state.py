@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
-from torch.optim import Adam as TorchAdam
 from torch.optim import Optimizer
 
 from gan_core.errors import Diverged
-from gan_core.recipes.recipe import Phase, Recipe
+from gan_core.recipes.recipe import Recipe
+from gan_core.train.descent import optimizer_of, scale_learning_rate
 from gan_core.train.switches import FLOAT16, Switches
 
 PLAIN = ("position", "rollbacks", "recent", "rules", "best", "worlds", "ended")
@@ -54,7 +54,7 @@ class TrainState:
             _lay_out(networks.values(), switches.memory_format)
         averages = {name: copy.deepcopy(networks[name]).eval().requires_grad_(False) for name in recipe.averaged}
         owners = [phase for phase in recipe.phases() if phase.shares is None]
-        optimizers = {phase.name: _optimizer(phase, recipe.phases(), networks) for phase in owners}
+        optimizers = {phase.name: optimizer_of(phase, recipe.phases(), networks) for phase in owners}
         scaled = switches is not None and switches.precision == FLOAT16
         scalers = {phase.name: GradScaler(device.type) for phase in owners} if scaled else {}
         return TrainState(networks, averages, optimizers, scalers)
@@ -62,8 +62,7 @@ class TrainState:
     def scale_learning_rates(self, factor: float) -> None:
         """Multiplies the learning rate of every optimizer; its state keeps it."""
         for optimizer in self.optimizers.values():
-            for group in optimizer.param_groups:
-                group["lr"] *= factor
+            scale_learning_rate(optimizer, factor)
 
     def average(self, decay: float) -> None:
         """Moves each average towards its network: average ← decay · average + (1 − decay) · network.
@@ -112,19 +111,6 @@ class TrainState:
             scaler.load_state_dict(saved["scalers"][name])
         for name in PLAIN:
             setattr(self, name, _copied(saved[name]))
-
-
-def _optimizer(phase: Phase, phases: tuple[Phase, ...], networks: Mapping[str, nn.Module]) -> Optimizer:
-    """Adam for a phase and those that share it.
-
-    In the time of one of the phase's steps the optimizer takes 1 + Σ 1 / every: with learning rate and decays to the
-    power of 1 / that, both together move as far and remember as long as the phase alone would (Karras et al. 2020).
-    """
-    weights = [weight for name in phase.networks for weight in networks[name].parameters()]
-    per_step = 1 + sum(1 / other.every for other in phases if other.shares == phase.name)
-    beta1, beta2 = phase.optimizer.betas
-    return TorchAdam(weights, phase.optimizer.learning_rate / per_step,
-                     (beta1 ** (1 / per_step), beta2 ** (1 / per_step)), fused=True)
 
 
 def _lay_out(networks: Iterable[nn.Module], order: torch.memory_format) -> None:

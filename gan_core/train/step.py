@@ -8,9 +8,10 @@ descended is the mean over the global batch, however unevenly it was dealt.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import Any
 
 import torch
@@ -21,10 +22,12 @@ from gan_core.config import Experiment
 from gan_core.data.augment import flipped, shifted
 from gan_core.data.batches import Batches
 from gan_core.data.sampler import share
+from gan_core.models.dropout import dropout_from
 from gan_core.models.layout import ToMaps
 from gan_core.recipes.draw import Draw
 from gan_core.recipes.recipe import Batch, Phase, Recipe
 from gan_core.train.curves import Curves
+from gan_core.train.descent import set_learning_rate
 from gan_core.train.distributed import Workers
 from gan_core.train.schedule import ema_decay
 from gan_core.train.state import TrainState
@@ -68,6 +71,12 @@ def _is_differentiated_by(value: Any) -> bool:
     return isinstance(value, Tensor) and value.requires_grad and value.is_leaf
 
 
+def _dropping(draw: Draw) -> AbstractContextManager[None]:
+    """In this block dropout draws its masks, one after the other, from the draw."""
+    number = count()
+    return dropout_from(lambda: draw.generator(f"dropout {next(number)}"), draw.rows, draw.batch)
+
+
 @dataclass
 class Step:
     """Takes the steps of one run on one worker."""
@@ -79,15 +88,21 @@ class Step:
     state: TrainState
     frozen: dict[str, nn.Module]
     shared: dict[str, nn.Module]
+    moved: dict[str, list[Any]]  # modules that move with each optimizer step of their network, such as spectral norm's
 
     @staticmethod
     def of(
         experiment: Experiment, recipe: Recipe, batches: Batches, workers: Workers, state: TrainState,
         switches: Switches,
     ) -> Step:
-        frozen: dict[str, nn.Module] = {name: Forward(net, switches) for name, net in state.networks.items()}
+        frozen: dict[str, nn.Module] = {  # a network without parameters holds a state, and computes as it likes
+            name: Forward(net, switches) if any(True for _ in net.parameters()) else net
+            for name, net in state.networks.items()
+        }
         shared = {name: workers.share_gradients(net) for name, net in frozen.items()}
-        return Step(experiment, recipe, batches, workers, state, frozen, shared)
+        moved = {name: [module for module in net.modules() if hasattr(module, "stepped")]
+                 for name, net in state.networks.items()}
+        return Step(experiment, recipe, batches, workers, state, frozen, shared, moved)
 
     def take(self, curves: Curves) -> None:
         """Every phase that is due on the next global batch, then the averages."""
@@ -95,13 +110,14 @@ class Step:
         rows = share(train.batch, self.workers.rank, self.workers.world)
         draw = Draw(self.experiment.seed, state.position, train.batch, rows, self.workers.device)
         parts = self._parts(self._augmented(self.batches.at(state.position), draw), draw)
-        if len(parts) == 1:
-            parts = [(self._with_common(*parts[0], trained=tuple(state.networks)), draw)]
         number = state.position // train.batch
-        for phase in self.recipe.phases():
-            if number % phase.every == 0:
-                self._phase(phase, parts, curves)
-        state.average(ema_decay(train.batch, train.ema_half_life))
+        due = [phase for phase in self.recipe.phases() if number % phase.every == 0]
+        if len(parts) == 1:
+            trained = {name: None for phase in due for name in phase.networks}
+            parts = [(self._with_common(*parts[0], trained=tuple(trained)), draw)]
+        for phase in due:
+            self._phase(phase, parts, curves)
+        state.average(ema_decay(train.batch, train.ema_half_life, state.position, train.ema_ramp_up))
         state.position += train.batch
 
     def _augmented(self, batch: Batch, draw: Draw) -> Batch:
@@ -125,7 +141,9 @@ class Step:
                 for number, cut in enumerate(cuts)]
 
     def _with_common(self, batch: Batch, draw: Draw, trained: tuple[str, ...]) -> Batch:
-        return {**batch, **self.recipe.common(self._networks(trained), batch, draw.within("common"))}
+        drawn = draw.within("common")
+        with _dropping(drawn):
+            return {**batch, **self.recipe.common(self._networks(trained), batch, drawn)}
 
     def _networks(self, trained: tuple[str, ...]) -> dict[str, nn.Module]:
         """The networks, wrapped where they are trained and without gradients where not."""
@@ -140,22 +158,45 @@ class Step:
         optimizer.zero_grad(set_to_none=True)
         for number, (batch, draw) in enumerate(parts, start=1):
             last = number == len(parts)
-            with ExitStack() as unsynced:
+            with ExitStack() as around:
                 if not last:
-                    self._leave_gradients_here(phase, unsynced)
+                    self._leave_gradients_here(phase, around)
                 if len(parts) > 1:
                     batch = self._with_common(batch, draw, phase.networks)
-                loss = self.recipe.loss(phase.name, self._networks(phase.networks), batch, draw.within(phase.name))
+                drawn = draw.within(phase.name)
+                around.enter_context(_dropping(drawn))
+                loss = self.recipe.loss(phase.name, self._networks(phase.networks), batch, drawn)
                 descended = loss.per_example.sum() * (self.workers.world / self.experiment.train.batch)
                 (descended if scaler is None else scaler.scale(descended)).backward()
             counts = draw.count * self.workers.world / self.experiment.train.batch
             curves.add({f"objective/{phase.name}": loss.per_example, **loss.scalars}, counts, last)
+        self._descend_by_weights(phase, curves)
+        set_learning_rate(optimizer, phase.optimizer.fall, self.state.position)
         if scaler is None:
             self._look_at_gradients(phase, curves)
             optimizer.step()
         else:
             scaler.step(optimizer)  # left out where a gradient is beyond float16; the scale is then halved
             scaler.update()
+        for network in phase.networks:
+            for module in self.moved[network]:
+                module.stepped()
+        self.recipe.after_step(phase.name, self.state.networks)
+
+    def _descend_by_weights(self, phase: Phase, curves: Curves) -> None:
+        """Adds the gradient of a loss on the weights themselves: alike on all workers, so nothing is averaged."""
+        networks = {name: self.state.networks[name] for name in phase.networks}
+        loss = self.recipe.weight_loss(phase.name, networks)
+        if loss is None:
+            return
+        curves.add(loss.scalars)
+        weights = [weight for network in networks.values() for weight in network.parameters()]
+        scaler = self.state.scalers.get(phase.shares or phase.name)
+        descended = loss.per_example if scaler is None else scaler.scale(loss.per_example)
+        found = torch.autograd.grad(descended, weights, allow_unused=True)
+        for weight, gradient in zip(weights, found, strict=True):
+            if gradient is not None and weight.grad is not None:
+                weight.grad.add_(gradient)
 
     def _leave_gradients_here(self, phase: Phase, stack: ExitStack) -> None:
         """No all-reduce until the last part."""

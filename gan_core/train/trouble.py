@@ -92,7 +92,7 @@ Provoked by momentum (betas 0.9, 0.999) and a learning rate 4 times too high wit
 Healthy: at most 0.03, after the warm-up.
 """
 
-R1 = "model.r1_gamma"
+R1 = "model.penalties.r1.gamma"
 RATE_G, RATE_D = "model.generator_optimizer.learning_rate", "model.discriminator_optimizer.learning_rate"
 
 

@@ -23,12 +23,15 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gan_core.data.batches import Batches, ready
 from gan_core.data.sampler import stream
 from gan_core.data.shards import IMAGE, RemoteSplit, Shards, Split
+from gan_core.models.spec import InputSpec
 from gan_core.pictures import grid, png, to_uint8
 from gan_core.recipes.draw import Draw
 from gan_core.recipes.recipe import Recipe
@@ -55,6 +58,9 @@ Networks = Mapping[str, nn.Module]
 class Watch:
     """Fixed noise, fixed real examples, and what they say of the networks as they are now.
 
+    Of the inputs that the recipe publishes it is given what is not drawn: the attributes of real examples, and for an
+    'image' real ones, of another domain than the label asks for; held-out examples where there are some.
+
     Made once a run, from the same (recipe, shards, seed) with the same result; `measure` and `grid` leave networks,
     gradients, running statistics and random numbers as they were.
     """
@@ -62,11 +68,16 @@ class Watch:
     def __init__(self, recipe: Recipe, shards: Shards, seed: int, device: torch.device) -> None:
         self._recipe, self._seed, self._device = recipe, seed, device
         self._is_image = shards.kind == IMAGE
-        self._labels = _dealt(_conditions(recipe), device)
+        taken = recipe.published()[1].inputs
+        self._labels = _dealt(max((one.classes for one in taken.values()), default=0), device)
         n = UNLABELLED if self._labels is None else len(self._labels)
         draw = Draw(seed, 0, n, slice(0, n), device, "watch")
-        self._inputs = recipe.inputs(draw, self._labels)
         splits = {name: _at_hand(shards.split(name)) for name in ("train", "validation") if shards.splits.get(name)}
+        held_out = splits.get("validation", splits["train"])
+        condition = self._labels if self._labels is not None else _attributes(taken, held_out, n, device)
+        self._given = {name: _to_translate(held_out, self._labels, n, device) for name, one in taken.items()
+                       if one.distribution == "image"}
+        self._inputs = {**recipe.inputs(draw, condition), **self._given}
         self._judged = {name: _fixed(split, shards, stream(seed, "watch"), device) for name, split in splits.items()}
         self._real = Real.of(splits, self._labels, n, device)
 
@@ -79,16 +90,20 @@ class Watch:
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
     def grid(self, averages: Networks) -> bytes | None:
-        """PNG of the samples of fixed noise: a class a row, or a square.  None where samples are no grey or RGB images.
+        """PNG of the samples of fixed noise: a class a row, or a square; above each row what it is a translation of.
+
+        None where samples are no grey or RGB images.
         """
         with self._undisturbed(averages):
             samples = self._samples(averages)
         if not self._is_image or samples.dim() != 4 or samples.shape[1] not in PICTURED:
             return None
-        if self._labels is not None:
-            samples = torch.cat([samples[self._labels == label][:PER_CLASS] for label in self._labels.unique()])
-        images = to_uint8(samples.float().cpu().numpy())
-        return png(grid(images, SQUARE if self._labels is None else PER_CLASS))
+        n, labels = len(samples), self._labels
+        rows = [*torch.arange(n, device=samples.device).split(SQUARE)] if labels is None else \
+            [(labels == label).nonzero().flatten()[:PER_CLASS] for label in labels.unique()]
+        shown = [*(images for images in self._given.values() if images.shape == samples.shape), samples]
+        images = to_uint8(torch.cat([kind[row] for row in rows for kind in shown]).float().cpu().numpy())
+        return png(grid(images, SQUARE if labels is None else PER_CLASS))
 
     def _undisturbed(self, *kinds: Networks) -> AbstractContextManager[None]:
         return _undisturbed([net for networks in kinds for net in networks.values()], self._seed, self._device)
@@ -137,11 +152,6 @@ def _told_apart(train: Tensor, validation: Tensor) -> float:
     return float(((above > 0).float() + (above == 0).float() / 2).mean())
 
 
-def _conditions(recipe: Recipe) -> int:
-    """How many labels the published generator is told apart by; 0 when it takes none."""
-    return max((taken.classes for taken in recipe.published()[1].inputs.values()), default=0)
-
-
 def _dealt(classes: int, device: torch.device) -> Tensor | None:
     """[n] int64: as many samples of each class that is looked at."""
     if not classes:
@@ -149,6 +159,33 @@ def _dealt(classes: int, device: torch.device) -> Tensor | None:
     looked_at = min(classes, MOST_CLASSES)
     each = max(PER_CLASS, UNLABELLED // looked_at)
     return (torch.arange(looked_at, device=device) * classes // looked_at).repeat_interleave(each)
+
+
+def _attributes(taken: Mapping[str, InputSpec], split: Split, n: int, device: torch.device) -> Tensor | None:
+    """[n, attributes] float32 of real examples, spread evenly over the split; None where none are asked for."""
+    names = [attribute.name for one in taken.values() for attribute in one.attributes]
+    if not names:
+        return None
+    assert split.attributes is not None, "the recipe takes its attributes from those of the data"
+    columns = split.attributes[:, [split.attribute_names.index(name) for name in names]]
+    return torch.from_numpy(columns[_spread(np.arange(len(split)), n)]).to(device)
+
+
+def _to_translate(split: Split, labels: Tensor | None, n: int, device: torch.device) -> Tensor:
+    """[n, C, H, W] real images, spread evenly over the split: for each label of another one, where there are others."""
+    chosen = _spread(np.arange(len(split)), n)
+    if labels is not None and split.labels is not None:
+        asked, known = labels.cpu().numpy(), np.asarray(split.labels)
+        for label in np.unique(asked):
+            others = np.flatnonzero(known != label)
+            if len(others):
+                chosen[asked == label] = _spread(others, int((asked == label).sum()))
+    return ready(torch.from_numpy(split.gather(chosen)).to(device))
+
+
+def _spread(among: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """n of these indices, evenly spread over them; some more than once where they are fewer."""
+    return among[np.arange(n) * len(among) // n]
 
 
 def _at_hand(split: Split) -> Split:

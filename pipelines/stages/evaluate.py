@@ -6,18 +6,20 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.bundle import Generator, read_generator
-from gan_core.config import Experiment
+from gan_core.config import EvaluateConfig, Experiment
 from gan_core.data.shards import Shards as Data
 from gan_core.data.shards import open_shards
 from gan_core.manifest import Manifest, Parent, artefact, missing_files, read_manifest, read_named, tool_versions
 from gan_core.metrics.domain import FACTS_FILE, WEIGHTS_FILE, DomainNetwork, train_domain
-from gan_core.metrics.evaluate import Measured, measure, requested_labels
+from gan_core.metrics.evaluate import Measured, measure, requested_attributes, requested_labels
+from gan_core.metrics.translation import A, B, Translate, domain_of, measure_translation
 from gan_core.pictures import grid, png
 from gan_core.store import Store
 from pipelines.handles import Shards, Trained
@@ -27,6 +29,7 @@ from pipelines.report import MOST_GRIDS, Report, spread, write_report
 PER_CLASS = 10  # samples of each class in the grid: one row a class
 MOST_ROWS = 20
 UNLABELLED = 100
+TRANSLATED = 2  # rows of images of each domain in the grid of a generator that translates
 
 
 def evaluate(
@@ -40,19 +43,42 @@ def evaluate(
     data = open_shards(store, shards.prefix)
     domain = _domain(store, data, shards, features, experiment.evaluate.seed)
     generator = read_generator(store, trained.prefix)
-    config = experiment.evaluate
-    wanted = requested_labels(data, config) if generator.classes else None
-    count = config.samples or len(data.split(config.split))
-    scores = measure(data, generator.sample(count, seed=config.seed, label=wanted), wanted, config, domain)
+    scores = _scores(generator, data, experiment.evaluate, domain)
     parents = (shards.parent(), trained.parent())
     with artefact(store, prefix, kind="scores", key=key, parents=parents) as draft:
         metrics = {name: measured.model_dump(exclude_none=True) for name, measured in scores.items()}
         (draft.path / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
-        samples, real = _samples(generator, config.seed), _real(data, config.split, generator.classes)
+        samples = _samples(generator, data, experiment.evaluate)
+        real = _real(data, experiment.evaluate.split, generator.classes)
         (draft.path / "samples.png").write_bytes(samples)
         (draft.path / "real.png").write_bytes(real)
-        write_report(draft.path / "report.html", _report(store, experiment, trained, scores, samples, real, parents))
+        report = _report(store, experiment, trained, scores, samples, real, parents)
+        if generator.translates:
+            report = replace(report, notes=[*report.notes, _rows_of_translations(data)])
+        write_report(draft.path / "report.html", report)
         draft.facts.update(domain_accuracy=domain.facts.accuracy)
+
+
+def _scores(
+    generator: Generator, data: Data, config: EvaluateConfig, domain: DomainNetwork
+) -> dict[str, Measured]:
+    """What is asked of the generator is what the split's real examples are: their classes, attributes, or themselves.
+    """
+    if generator.translates:
+        return measure_translation(data, _translating(generator), config, domain)
+    labels = requested_labels(data, config) if generator.classes else None
+    attributes = _attributes(generator, data, config) if generator.attributes else None
+    count = config.samples or len(data.split(config.split))
+    made = generator.sample(count, seed=config.seed, label=labels, attributes=attributes)
+    return measure(data, made, labels, config, domain)
+
+
+def _translating(generator: Generator) -> Translate:
+    return lambda images, label: generator.sample(len(images), images=images, label=label)
+
+
+def _attributes(generator: Generator, data: Data, config: EvaluateConfig) -> NDArray[np.float32]:
+    return requested_attributes(data, config, [attribute.name for attribute in generator.attributes])
 
 
 def _domain(store: Store, data: Data, shards: Shards, key: str, seed: int) -> DomainNetwork:
@@ -70,11 +96,33 @@ def _domain(store: Store, data: Data, shards: Shards, key: str, seed: int) -> Do
     )
 
 
-def _samples(generator: Generator, seed: int) -> bytes:
+def _samples(generator: Generator, data: Data, config: EvaluateConfig) -> bytes:
     """PNG of generated images: a row for each class, or a square where there are none."""
+    if generator.translates:
+        return _translations(generator, data, config)
+    if generator.attributes:
+        asked = _attributes(generator, data, config)[:UNLABELLED]
+        return _grid(generator.sample(len(asked), seed=config.seed, attributes=asked))
     rows = min(generator.classes, MOST_ROWS)
     labels = np.repeat(np.arange(rows), PER_CLASS) if rows else None
-    return _grid(generator.sample(rows * PER_CLASS or UNLABELLED, seed=seed, label=labels))
+    return _grid(generator.sample(rows * PER_CLASS or UNLABELLED, seed=config.seed, label=labels))
+
+
+def _translations(generator: Generator, data: Data, config: EvaluateConfig) -> bytes:
+    """PNG of rows of three: real images, what they are translated to, and that translated back; then the other way."""
+    translate, rows = _translating(generator), []
+    for label, other in ((A, B), (B, A)):
+        images = domain_of(data.split(config.split), label, TRANSLATED * PER_CLASS).images
+        for real in np.array_split(images, TRANSLATED):
+            there = translate(real, other)
+            rows += [_padded(images) for images in (real, there, translate(there, label))]
+    return _grid(np.concatenate(rows))
+
+
+def _rows_of_translations(data: Data) -> str:
+    a, b = data.facts["class_names"]
+    return (f"Generated, from the top: {TRANSLATED} times a row of {a}, the same translated to {b}, and that "
+            f"translated back; then {TRANSLATED} times {b} to {a} and back.")
 
 
 def _real(data: Data, split: str, classes: int) -> bytes:

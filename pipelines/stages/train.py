@@ -14,10 +14,13 @@ from pipelines.handles import Shards
 Launch = Callable[[RunPlace, str, tuple[Parent, ...]], None]
 
 
-def train(store: Store, shards: Shards, launch: Launch, *, key: str, prefix: str) -> None:
+def train(
+    store: Store, shards: Shards, launch: Launch, *, key: str, prefix: str, begins_from: Parent | None = None
+) -> None:
     """Has `launch` run gan_core.train.loop.fit on the workers until the run under `prefix` is finished.
 
+    begins_from: the published version whose weights it begins with.
     Raises DamagedFile before any worker starts when a shard is not what its manifest says.
     """
     open_shards(store, shards.prefix)
-    launch(RunPlace(store, prefix, key), shards.prefix, (shards.parent(),))
+    launch(RunPlace(store, prefix, key), shards.prefix, (shards.parent(), *((begins_from,) if begins_from else ())))

@@ -267,14 +267,38 @@ def test_every_kind_of_column_comes_at_its_position(
     assert shards.facts["splits"]["train"]["counts"] == list(split.counts) == [7, 7, 7, 7, 2]
     batch = batches(split).take(0)
     order = indices(30, seed=5, position=0, count=BATCH)
-    assert batch.keys() - {"label"} == shapes.keys()
+    assert batch.keys() - {"label", "attributes"} == shapes.keys()
     for name, shape in shapes.items():
         want = np.stack([getattr(examples[i], name) for i in order])
         want = np.moveaxis(want, -1, 1) if name.startswith("image") and want.ndim == 4 else want
         assert batch[name].shape == (BATCH, *shape)
         assert (batch[name].numpy().reshape(want.shape) == want).all()
         assert batch[name].numpy().dtype == want.dtype
-    assert ("label" in batch) == (kind == "audio")
+    assert ("label" in batch, "attributes" in batch) == (kind == "audio", kind == "video")
+
+
+@pytest.mark.parametrize("resident_bytes", [0, 2**28])
+@pytest.mark.parametrize("one_thread_bytes", [0, 2**20])
+@pytest.mark.parametrize("group", [None, 2])
+def test_a_batch_has_a_column_for_each_attribute_in_the_order_of_their_names(
+    tmp_path: Path, resident_bytes: int, one_thread_bytes: int, group: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RESIDENT_BYTES", resident_bytes)
+    monkeypatch.setattr(rows, "ONE_THREAD_BYTES", one_thread_bytes)
+    shards, examples = written(tmp_path, "video")
+    split = shards.split("train")
+    assert split.attribute_names == ("age", "quality")
+    batch = batches(split, shuffle_shards=group).at(60)
+    order = indices(30, seed=5, position=60, count=BATCH) if group is None else \
+        Grouped(split.counts, group=group, seed=5).at(60, BATCH)
+    assert batch["attributes"].dtype == torch.float32
+    assert batch["attributes"].tolist() == [[1, examples[i].attributes["quality"]] for i in order]
+
+
+def test_workers_have_the_attributes_of_their_own_rows(tmp_path: Path) -> None:
+    split = written(tmp_path, "video")[0].split("train")
+    parts = [batches(split, rank, 3).at(60)["attributes"] for rank in range(3)]
+    assert torch.equal(torch.cat(parts), batches(split).at(60)["attributes"])
 
 
 def test_audio_and_tokens_are_made_ready_for_networks(tmp_path: Path) -> None:

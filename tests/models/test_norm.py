@@ -8,6 +8,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 
+from gan_core.models.checkpointing import again
 from gan_core.models.norm import BatchNorm, each_by_itself
 
 CHANNELS, ROWS, WORKERS, STEPS = 3, 8, 2, 3
@@ -29,19 +30,23 @@ def batch_norm(kind: type[nn.BatchNorm2d], dtype: torch.dtype) -> nn.BatchNorm2d
     return norm.train()
 
 
-def facts(norm: nn.BatchNorm2d, rows: slice | list[int], dtype: torch.dtype, stretches: int = 1) -> Facts:
+def facts(
+    norm: nn.BatchNorm2d, rows: slice | list[int], dtype: torch.dtype, stretches: int = 1, checkpointing: bool = False
+) -> Facts:
     """Outputs, gradients of first and second order, and running statistics after some steps on these rows."""
     found: Facts = {}
+    weights = dict(norm.named_parameters())
     for step in range(STEPS):
         x = images(step, dtype)[rows].requires_grad_()
         with each_by_itself(stretches):
-            out = norm(x)
+            out = again(norm, x) if checkpointing else norm(x)
         loss = (out.sin() * torch.linspace(-1, 1, 20, dtype=dtype).view(4, 5)).sum()
         (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
         (second,) = torch.autograd.grad(gradient.square().sum(), x, retain_graph=True)
-        weight, bias = torch.autograd.grad(loss, [norm.weight, norm.bias])
-        found |= {f"{step}/output": out, f"{step}/gradient": gradient, f"{step}/second": second,
-                  f"{step}/weight": weight, f"{step}/bias": bias}
+        found |= {f"{step}/output": out, f"{step}/gradient": gradient, f"{step}/second": second}
+        if weights:
+            gradients = torch.autograd.grad(loss, [*weights.values()])
+            found |= {f"{step}/{name}": of for name, of in zip(weights, gradients, strict=True)}
     return {name: tensor.detach() for name, tensor in (found | norm.state_dict()).items()}
 
 
@@ -52,6 +57,10 @@ def work(rank: int, folder: str) -> None:
         torch.save(facts(batch_norm(BatchNorm, dtype), rows, dtype), f"{folder}/{rank}-{dtype}.pt")
         apart = facts(batch_norm(BatchNorm, dtype), HALVES[rank], dtype, stretches=2)
         torch.save(apart, f"{folder}/{rank}-{dtype}-apart.pt")
+        bare = BatchNorm(CHANNELS, affine=False, dtype=dtype)
+        torch.save(facts(bare, rows, dtype, checkpointing=True), f"{folder}/{rank}-{dtype}-bare.pt")
+        kept = facts(batch_norm(BatchNorm, dtype), HALVES[rank], dtype, stretches=2, checkpointing=True)
+        torch.save(kept, f"{folder}/{rank}-{dtype}-again.pt")
     dist.destroy_process_group()
 
 
@@ -112,6 +121,26 @@ def test_two_workers_keep_kinds_apart_as_two_calls_would(worked: Path, dtype: to
         else:
             found = parts[0][name]
         assert (found - want).abs().max() <= tolerance * want.abs().max().clamp_min(1), name
+
+
+@pytest.mark.slow
+def test_two_workers_normalise_without_gains_what_is_computed_again(worked: Path) -> None:
+    dtype = torch.float64
+    whole = facts(nn.BatchNorm2d(CHANNELS, affine=False, dtype=dtype), slice(None), dtype)
+    first, second = (torch.load(worked / f"{rank}-{dtype}-bare.pt", weights_only=True) for rank in range(WORKERS))
+    assert first.keys() == whole.keys()
+    for name, want in whole.items():
+        found = torch.cat([first[name], second[name]]) if "/" in name else first[name]
+        torch.testing.assert_close(found, want, msg=name)
+
+
+@pytest.mark.slow
+def test_two_workers_compute_the_same_again_bit_for_bit(worked: Path) -> None:
+    for rank in range(WORKERS):
+        apart, kept = (torch.load(worked / f"{rank}-{torch.float32}-{name}.pt", weights_only=True)
+                       for name in ("apart", "again"))
+        assert apart.keys() == kept.keys()
+        assert all(torch.equal(apart[name], tensor) for name, tensor in kept.items())
 
 
 def test_one_worker_keeps_kinds_apart_as_two_calls_would() -> None:

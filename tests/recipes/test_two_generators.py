@@ -18,14 +18,15 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 from torch.nn.functional import relu
 
-from gan_core.config import Adam, Config, Experiment, experiment_from
+from gan_core.config import Config, Experiment, experiment_from
 from gan_core.losses.adversarial import non_saturating_d, non_saturating_g
 from gan_core.losses.penalties import zero_centred
 from gan_core.models.dcgan import DcganDiscriminator
 from gan_core.models.norm import BatchNorm
 from gan_core.models.spec import GeneratorSpec, InputSpec
+from gan_core.options.optimizers import Adam
 from gan_core.recipes.draw import Draw
-from gan_core.recipes.recipe import Batch, DataSpec, Loss, Networks, Phase, build_recipe
+from gan_core.recipes.recipe import Batch, DataSpec, Defaults, Loss, Networks, Phase, build_recipe
 from gan_core.registry import RECIPE_OPTIONS, RECIPES
 from gan_core.store import Store
 from gan_core.train.state import TrainState
@@ -57,7 +58,7 @@ class Translator(nn.Module):
         return torch.tanh(self.out(relu(self.norm(self.into(image)))))
 
 
-class Cycle:
+class Cycle(Defaults):
     """Translates light digits into dark ones and back.  Half of each batch is of either domain."""
 
     averaged = GENERATORS
@@ -68,7 +69,7 @@ class Cycle:
     def networks(self) -> dict[str, nn.Module]:
         width = self.options.width
         return {name: Translator(self.shape[0], width) for name in GENERATORS} \
-            | {name: DcganDiscriminator(self.shape, 0, width) for name in DISCRIMINATORS}
+            | {name: DcganDiscriminator(self.shape, width) for name in DISCRIMINATORS}
 
     def phases(self) -> tuple[Phase, ...]:
         return (Phase("generators", GENERATORS, self.options.optimizer),
@@ -108,10 +109,10 @@ class Cycle:
     def generate(self, nets: Networks, inputs: Mapping[str, Tensor]) -> Tensor:
         return nets["to_dark"](**inputs)
 
-    def published(self) -> tuple[str, GeneratorSpec]:
+    def published(self) -> tuple[tuple[str, ...], GeneratorSpec]:
         options: dict[str, Any] = {"channels": self.shape[0], "width": self.options.width}
         inputs = {"image": InputSpec(shape=self.shape, distribution="normal")}
-        return "to_dark", GeneratorSpec(family="translator", options=options, inputs=inputs, output=self.shape)
+        return ("to_dark",), GeneratorSpec(family="translator", options=options, inputs=inputs, output=self.shape)
 
 
 def register() -> None:

@@ -9,14 +9,15 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from gan_core.config import DcganOptions, Experiment
+from gan_core.config import Experiment
 from gan_core.errors import Diverged
 from gan_core.manifest import artefact, read_manifest
-from gan_core.recipes.dcgan import Dcgan
+from gan_core.recipes.image_gan import ImageGan
 from gan_core.recipes.draw import Draw
 from gan_core.recipes.recipe import Batch, Loss, Networks
 from gan_core.registry import RECIPE_OPTIONS, RECIPES
 from gan_core.store import Store
+from gan_core.systems.dcgan import Dcgan as DcganOptions
 from tests.train.runs import RUN, Scripted, equal, finished, last_state, place, stop_at, train
 
 LEARNING_RATE = 2e-4
@@ -24,7 +25,7 @@ ROLL_BACK = {"on_divergence": {"policy": "roll_back"}}
 Make = Callable[..., Experiment]
 
 
-class Exploding(Dcgan):
+class Exploding(ImageGan):
     """The generator's loss is infinite from position 256 on."""
 
     def loss(self, phase: str, nets: Networks, batch: Batch, draw: Draw) -> Loss:
@@ -43,10 +44,10 @@ class ExplodingOnce(Exploding):
         if phase == "generator" and draw.position == 256 and ExplodingOnce.left:
             ExplodingOnce.left -= 1
             return super().loss(phase, nets, batch, draw)
-        return Dcgan.loss(self, phase, nets, batch, draw)
+        return ImageGan.loss(self, phase, nets, batch, draw)
 
 
-class Hiding(Dcgan):
+class Hiding(ImageGan):
     """Its loss is no number from position 448 on, and its curves do not tell."""
 
     def loss(self, phase: str, nets: Networks, batch: Batch, draw: Draw) -> Loss:
@@ -109,7 +110,7 @@ def test_a_penalty_beyond_all_measure_diverges_at_the_first_row(
     store: Store, digits_store: Store, experiment: Make
 ) -> None:
     with pytest.raises(Diverged, match=r"after 64 images; .*; the last good state is the beginning"):
-        train(store, digits_store, experiment(model={"r1_gamma": 1e300}))
+        train(store, digits_store, experiment(model={"penalties": {"r1": {"gamma": 1e300}}}))
     assert place(store).checkpoints() == []
 
 

@@ -39,7 +39,7 @@ def same_threads() -> Iterator[None]:
 
 
 def settings(recipe: str, **train: Any) -> Experiment:
-    model = {"recipe": recipe} | ({"width": 8, "latent": 8, "r1_every": 3} if recipe == "dcgan" else {})
+    model = {"recipe": recipe} | ({"width": 8, "latent": 8, "penalties": {"r1": {"every": 3}}} if recipe == "dcgan" else {})
     return experiment_from({"name": "tiny", "data": {"source": "digits"}, "model": model,
                             "train": {"images": END, "batch": BATCH, **CADENCES, **train}})
 

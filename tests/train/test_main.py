@@ -92,7 +92,7 @@ def test_damaged_shards_exit_1_and_are_named(capsys: pytest.CaptureFixture[str],
 def test_a_run_that_diverges_exits_1_and_says_where(
     capsys: pytest.CaptureFixture[str], yaml: Path, tmp_path: Path
 ) -> None:
-    status, line = refused(capsys, yaml, "--store", tmp_path / "store", "--set", "model.r1_gamma=1e300")
+    status, line = refused(capsys, yaml, "--store", tmp_path / "store", "--set", "model.penalties.r1.gamma=1e300")
     assert status == 1
     assert "loss/generator is nan after 64 images" in line
 

@@ -13,13 +13,14 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
-from gan_core.config import DcganOptions, Experiment, experiment_from
+from gan_core.config import Experiment, experiment_from
 from gan_core.errors import GanError
-from gan_core.recipes.dcgan import Dcgan
+from gan_core.recipes.image_gan import ImageGan
 from gan_core.recipes.draw import Draw
 from gan_core.recipes.recipe import Batch, Networks
 from gan_core.registry import RECIPE_OPTIONS, RECIPES
 from gan_core.store import Store
+from gan_core.systems.dcgan import Dcgan as DcganOptions
 from tests.train.runs import Scripted, close_enough, curves, equal, finished, last_state, stop_at, train
 
 pytestmark = pytest.mark.slow
@@ -28,7 +29,7 @@ WORKERS, END = 3, 512
 Make = Callable[..., Experiment]
 
 
-class Careless(Dcgan):
+class Careless(ImageGan):
     """Draws random numbers that are not the draw's."""
 
     def common(self, nets: Networks, batch: Batch, draw: Draw) -> Batch:

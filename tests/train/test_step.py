@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,13 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
-from gan_core.config import DcganOptions, Experiment, experiment_from
+from gan_core.config import Experiment, experiment_from
 from gan_core.data.batches import Batches
 from gan_core.data.shards import open_shards
-from gan_core.models.norm import BatchNorm
-from gan_core.recipes.dcgan import Dcgan
 from gan_core.recipes.recipe import DataSpec, build_recipe
-from gan_core.registry import RECIPE_OPTIONS, RECIPES
 from gan_core.store import Store
 from gan_core.train.curves import Curves
 from gan_core.train.distributed import Workers
@@ -30,36 +27,6 @@ from gan_core.train.switches import Switches
 STEPS = 3
 Make = Callable[..., Experiment]
 Gradients = dict[str, Tensor]
-
-
-class PerExample(Dcgan):
-    """No norm of its looks across examples."""
-
-    def networks(self) -> dict[str, nn.Module]:
-        made = super().networks()
-        norms = made["generator"].norms
-        assert isinstance(norms, nn.ModuleList)
-        for number, norm in enumerate(norms):
-            assert isinstance(norm, BatchNorm)
-            norms[number] = nn.GroupNorm(4, norm.num_features)
-        return made
-
-
-class PerExampleOptions(DcganOptions):
-    recipe: Any = "per_example"
-
-
-def register() -> None:
-    RECIPES.register("per_example")(PerExample)
-    RECIPE_OPTIONS.register("per_example")(PerExampleOptions)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def registered() -> Iterator[None]:
-    register()
-    yield
-    RECIPES.unregister("per_example")
-    RECIPE_OPTIONS.unregister("per_example")
 
 
 def steps_of(experiment: Experiment, digits: Store) -> tuple[Gradients, TrainState, list[dict[str, float]]]:
@@ -90,18 +57,33 @@ def steps_of(experiment: Experiment, digits: Store) -> tuple[Gradients, TrainSta
 
 def settings(make: Make, **train: Any) -> Experiment:
     """Float32: what is compared is the mathematics."""
-    model = {"r1_gamma": 1.0} | train.pop("model", {})
+    model = {"penalties": {"r1": {"gamma": 1.0}}} | train.pop("model", {})
     return make(model=model, train={"precision": "float32", "ema_half_life": 100} | train)
 
 
+# steps as smooth as their gradients, where Adam's are of one size for a gradient of 1e-9 and of −1e-9
+SGD = {f"{network}_optimizer": {"algorithm": "sgd", "learning_rate": 1e-3} for network in ("generator", "discriminator")}
 CASES: dict[str, dict[str, Any]] = {
-    "no penalty": {"model": {"r1_gamma": 0.0}},
+    "no penalty": {"model": {"penalties": {"r1": None}}},
     "r1": {},
-    "lazy r1": {"model": {"r1_every": 2}},
+    "lazy r1": {"model": {"penalties": {"r1": {"every": 2}}}},
     "channels first": {"channels_last": False},
     "balanced and augmented": {"sampling": "balanced", "augment": {"flip": 0.5, "shift": 2}},
-    "in two parts": {"accumulate": 2, "model": {"recipe": "per_example"}},
-    "in two parts without penalty": {"accumulate": 2, "model": {"recipe": "per_example", "r1_gamma": 0.0}},
+    "in two parts": {"accumulate": 2, "model": {"generator": {"norm": "group"}}},
+    "in two parts without penalty": {"accumulate": 2,
+                                     "model": {"generator": {"norm": "group"}, "penalties": {"r1": None}}},
+    "wgan": {"model": {"recipe": "wgan", "critic_steps": 2, "penalties": {"r1": None}}},
+    "wgan_gp": {"model": {"recipe": "wgan_gp", "critic_steps": 2, **SGD,
+                          "penalties": {"r1": None, "consistency": {"shift": 1}}}},
+    "dragan, noise, ada": {"model": {"recipe": "dragan", "instance_noise": {"std": 0.2, "until": 1000}, "penalties": {
+        "r1": None}, "augment": {"method": "ada", "start": 0.5, "transforms": ["color", "geometry"]}}},
+    "acgan, dropout, diffaugment, two judges, wrong labels": {"model": {
+        "recipe": "acgan", "penalties": {"r1": None}, "augment": {}, "discriminators": 2, "wrong_labels": 0.3,
+        "targets": {"smooth_real": 0.1, "flipped": 0.1}}},
+    "sngan": {"model": {"recipe": "sngan", **SGD, "penalties": {"r1": None}}},
+    "biggan": {"model": {"recipe": "biggan", **SGD, "penalties": {"r1": None}, "latent": 8}},
+    "r3gan": {"model": {"recipe": "r3gan", "width": 16, "latent": 16,
+                        "penalties": {"r1": {"gamma": 1}, "r2": {"gamma": 1}}}},
 }
 
 
@@ -111,7 +93,6 @@ WORLDS = (4, 3, 2)  # three do not share 64 images evenly
 def work(rank: int, cases: dict[str, dict[str, Any]], digits: str, folder: str) -> None:
     """One worker of each group, one after the other."""
     torch.set_num_threads(1)
-    register()
     for world in WORLDS:
         if rank >= world:
             return
@@ -136,8 +117,8 @@ def shared(
     return lambda world, name: torch.load(Path(folder) / f"{world}-{name}.pt", weights_only=True)
 
 
-def assert_same(found: Gradients, wanted: Gradients) -> None:
-    """The same sums in another order: each tensor agrees to 1e-4 of its largest element.
+def assert_same(found: Gradients, wanted: Gradients, share: float = 1e-4) -> None:
+    """The same sums in another order: each tensor agrees to that share of its largest element.
 
     Where real and generated images' parts cancel, to 1e-5 of the largest of the phase.
     """
@@ -147,7 +128,7 @@ def assert_same(found: Gradients, wanted: Gradients) -> None:
         phase = name.rpartition("/")[0]
         largest[phase] = max(largest[phase], float(want.abs().max()))
     for name, want in wanted.items():
-        bound = max(1e-4 * float(want.abs().max()), 1e-5 * largest[name.rpartition("/")[0]])
+        bound = max(share * float(want.abs().max()), 1e-5 * largest[name.rpartition("/")[0]])
         assert (found[name] - want).abs().max() <= bound, name
 
 
@@ -160,7 +141,9 @@ def test_workers_that_share_a_batch_have_the_gradients_of_one_that_takes_it_whol
     given, state, rows = steps_of(settings(experiment, **CASES[case]), digits_store)
     found = shared(world, case)
     first = {name: value for name, value in given.items() if name.startswith("0/")}
-    assert_same({name: value for name, value in found["given"].items() if name.startswith("0/")}, first)
+    first_found = {name: value for name, value in found["given"].items() if name.startswith("0/")}
+    # each batch norm on the way back divides differences of nearly equal numbers, and these generators have the most
+    assert_same(first_found, first, 2e-4 if case in ("sngan", "biggan") else 1e-4)
     assert found["given"].keys() == given.keys()
     for net, network in state.snapshot()["networks"].items():
         for name, want in network.items():
@@ -171,13 +154,13 @@ def test_workers_that_share_a_batch_have_the_gradients_of_one_that_takes_it_whol
 
 
 @pytest.mark.parametrize("parts", [2, 3])
-@pytest.mark.parametrize("model", [{"r1_gamma": 0.0}, {"r1_gamma": 1.0}, {"r1_gamma": 1.0, "r1_every": 2}])
+@pytest.mark.parametrize("r1", [None, {"gamma": 1.0}, {"every": 2}])
 def test_a_batch_in_parts_gives_the_gradients_of_the_whole(
-    parts: int, model: dict[str, Any], digits_store: Store, experiment: Make
+    parts: int, r1: dict[str, Any] | None, digits_store: Store, experiment: Make
 ) -> None:
-    whole, _, rows = steps_of(settings(experiment, model={"recipe": "per_example", **model}), digits_store)
-    found, _, in_parts = steps_of(
-        settings(experiment, accumulate=parts, model={"recipe": "per_example", **model}), digits_store)
+    model = {"generator": {"norm": "group"}, "penalties": {"r1": r1}}
+    whole, _, rows = steps_of(settings(experiment, model=model), digits_store)
+    found, _, in_parts = steps_of(settings(experiment, accumulate=parts, model=model), digits_store)
     first = {name: value for name, value in whole.items() if name.startswith("0/")}
     assert_same({name: value for name, value in found.items() if name.startswith("0/")}, first)
     for ours, theirs in zip(in_parts, rows, strict=True):
@@ -187,7 +170,7 @@ def test_a_batch_in_parts_gives_the_gradients_of_the_whole(
 def test_a_lazy_phase_is_taken_as_often_as_it_says_with_the_optimizer_it_shares(
     digits_store: Store, experiment: Make
 ) -> None:
-    given, state, _ = steps_of(settings(experiment, model={"r1_every": 2}), digits_store)
+    given, state, _ = steps_of(settings(experiment, model={"penalties": {"r1": {"every": 2}}}), digits_store)
     steps = {name.rpartition("/")[0] for name in given if "discriminator" in name}
     assert steps == {"0/discriminator/0", "0/discriminator/1", "64/discriminator/0", "128/discriminator/0",
                      "128/discriminator/1"}
@@ -217,7 +200,7 @@ def test_a_float16_step_beyond_its_range_is_left_out_and_the_scale_halved(
     digits_store: Store, experiment: Make
 ) -> None:
     """So heavy a penalty has a gradient that float16 does not hold, of a loss that float32 does."""
-    heavy = settings(experiment, precision="float16", model={"r1_gamma": 1e12})
+    heavy = settings(experiment, precision="float16", model={"penalties": {"r1": {"gamma": 1e12}}})
     before = TrainState.fresh(build_recipe(heavy, DataSpec((1, 8, 8), 10)), heavy.seed, torch.device("cpu"))
     _, state, _ = steps_of(heavy, digits_store)
     assert state.scalers["discriminator"].get_scale() == 2.0 ** (16 - STEPS)

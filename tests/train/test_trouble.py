@@ -176,14 +176,14 @@ RATES = {"generator_optimizer": {"learning_rate": 5e-4}, "discriminator_optimize
     ({"generator_optimizer": {"learning_rate": 1e-7}}, None, {trouble.WINS}),
     ({"generator_optimizer": {"learning_rate": 0.05}}, None, {trouble.MODE_COLLAPSE}),
     ({"generator_optimizer": {"learning_rate": 1e-3}, "discriminator_optimizer": {"learning_rate": 2e-3},
-      "r1_gamma": 0.0}, 32, {trouble.OVERFITS}),
+      "penalties": {"r1": None}}, 32, {trouble.OVERFITS}),
 ], ids=["healthy", "generator too slow", "generator too fast", "too few examples"])  # fmt: skip
 def test_runs_of_digits_have_the_troubles_they_were_provoked_to(
     model: dict[str, Any], examples: int | None, expected: set[str], tmp_path: Path, digits_store: Store,
     experiment: Callable[..., Experiment],
 ) -> None:
     settings = experiment(
-        model={**RATES, "width": 16, "latent": 64, "r1_gamma": 0.5, **model},
+        model={**RATES, "width": 16, "latent": 64, "penalties": {"r1": {"gamma": 0.5}}, **model},
         train={"images": 20_480, "batch": 128, "report_every": 1280, "sample_every": 2560, "checkpoint_every": 20_480,
                "precision": "float32"},
     )

@@ -18,12 +18,18 @@ from gan_core.data.batches import ready
 from gan_core.data.shards import Shards, Split, open_shards
 from gan_core.data.sources.digits import Digits
 from gan_core.data.write import write_shards
+from gan_core.models.spec import GeneratorSpec, InputSpec
+from gan_core.options.conditions import Attribute
+from gan_core.options.cyclegan import CycleganOptions
 from gan_core.pictures import GAP, to_uint8
-from gan_core.recipes.dcgan import Dcgan
+from gan_core.recipes.cyclegan import Cyclegan
+from gan_core.recipes.draw import Draw
+from gan_core.recipes.image_gan import ImageGan
 from gan_core.recipes.recipe import Batch, DataSpec, Networks
 from gan_core.store import Store
 from gan_core.train.state import TrainState
 from gan_core.train.watch import ALWAYS, NAMES, Watch
+from tests.domains import PREFIX, translation, write_negatives, written
 
 CPU = torch.device("cpu")
 Make = Callable[..., Experiment]
@@ -34,7 +40,7 @@ def shards(digits_store: Store) -> Shards:
     return open_shards(digits_store, "shards/digits")
 
 
-class Told(Dcgan):
+class Told(ImageGan):
     """A DCGAN whose samples and logits are told."""
 
     def __init__(
@@ -177,7 +183,7 @@ def test_nobody_notices_the_looking(experiment: Make, shards: Shards) -> None:
 
 def test_without_labels_or_validation_there_is_less_to_say(experiment: Make, shards: Shards) -> None:
     train = Shards({"train": Split((shards.split("train").images,), None)}, shards.shape, 0)
-    recipe = Dcgan(experiment(model={"conditional": False}).model, DataSpec((1, 8, 8), 0))  # type: ignore[arg-type]
+    recipe = ImageGan(experiment(model={"conditional": False}).model, DataSpec((1, 8, 8), 0))  # type: ignore[arg-type]
     state = TrainState.fresh(recipe, 0, CPU)
     found = Watch(recipe, train, 0, CPU).measure(state.networks, state.averages)
     assert {*found} == {"diversity/pairwise", "diversity/raw_pairwise", "logits/train"}
@@ -216,3 +222,66 @@ def test_of_a_set_larger_than_the_cache_a_few_files_are_fetched(
     assert {"diversity/class", "overfit/discriminator"} <= found.keys()
     assert 1 <= len([*tmp_path.rglob("train-*.arrow")]) <= 4 < len(
         [path for path in store.sizes("shards/digits") if path.startswith("train-")])
+
+
+@pytest.fixture(scope="module")
+def domains(tmp_path_factory: pytest.TempPathFactory) -> Shards:
+    folder = tmp_path_factory.mktemp("domains")
+    experiment = translation(write_negatives(folder / "negatives.npz"))
+    return open_shards(written(experiment, folder / "store"), PREFIX)
+
+
+class Unmoved(Cyclegan):
+    """Leaves every image as it is."""
+
+    def __init__(self) -> None:
+        super().__init__(CycleganOptions(width=4, blocks=1), DataSpec((1, 8, 8), 2, domains="unpaired"))
+
+    def generate(self, nets: Networks, inputs: Mapping[str, Tensor]) -> Tensor:
+        return inputs["image"]
+
+
+def test_images_to_translate_are_held_out_ones_of_the_other_domain_and_stand_above_their_translations(
+    domains: Shards
+) -> None:
+    state = TrainState.fresh(Unmoved(), 0, CPU)
+    watch = Watch(Unmoved(), domains, 0, CPU)
+    found, png = watch.measure(state.networks, state.averages), watch.grid(state.averages)
+    assert found["agreement/class"] == 0  # left where they are, they look like the domain they come from
+    assert found["diversity/pairwise"] == pytest.approx(1, abs=0.1)
+    assert {"logits/train/judge_a", "logits/train/judge_b", "overfit/discriminator"} <= found.keys()
+    assert png is not None
+    sheet = np.asarray(Image.open(io.BytesIO(png)))[::8, ::8]
+    rows = [sheet[1 + 9 * row : 9 + 9 * row, 1:9] for row in range(4)]
+    assert np.array_equal(rows[0], rows[1])
+    assert np.array_equal(rows[2], rows[3])
+    held_out, labels = domains.split("validation").images[:, 0], np.asarray(domains.split("validation").labels)
+    assert any(np.array_equal(rows[0], image) for image in held_out[labels == 1])  # first what becomes domain 0
+    assert any(np.array_equal(rows[2], image) for image in held_out[labels == 0])
+
+
+def test_attributes_that_are_asked_for_are_those_of_real_examples(experiment: Make, shards: Shards) -> None:
+    train = shards.split("train")
+    tall = np.asarray(train.images, np.float64).mean((1, 2, 3))
+    told = Split((train.images,), train.labels, numbers={"weight": tall, "dark": tall / 255, "odd": tall % 2},
+                 attribute_names=("dark", "odd"))
+    asked = []
+
+    class Asked(Told):
+        def inputs(self, draw: Draw, condition: Tensor | None) -> dict[str, Tensor]:
+            asked.append(condition)
+            return super().inputs(draw, None)
+
+        def published(self) -> tuple[tuple[str, ...], GeneratorSpec]:
+            names, spec = super().published()
+            attributes = (Attribute(name="odd", kind="continuous"), Attribute(name="dark", kind="continuous"))
+            one = InputSpec(shape=(2,), distribution="condition", attributes=attributes)
+            return names, spec.model_copy(update={"inputs": {**spec.inputs, "label": one}})
+
+    Watch(Asked(experiment(model={"conditional": False})), Shards({"train": told}, shards.shape, 0), 0, CPU)
+    (condition,) = asked
+    assert condition is not None
+    assert condition.dtype == torch.float32
+    assert condition.shape == (64, 2)
+    chosen = np.arange(64) * len(told) // 64
+    assert np.allclose(condition.numpy(), np.stack([tall % 2, tall / 255], 1)[chosen])

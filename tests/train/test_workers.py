@@ -36,7 +36,7 @@ def yaml(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Batch norm in the generator, R1 in the discriminator, a checkpoint a step."""
     optimizers = {f"{name}_optimizer": {"learning_rate": LEARNING_RATE} for name in ("generator", "discriminator")}
     settings = TINY | {
-        "model": TINY["model"] | optimizers | {"r1_gamma": 1.0},
+        "model": TINY["model"] | optimizers | {"penalties": {"r1": {"gamma": 1.0}}},
         "train": {"images": STEPS * BATCH, "batch": BATCH, "checkpoint_every": BATCH, "keep_checkpoints": STEPS,
                   "report_every": BATCH, "ema_half_life": 100, "precision": "float32",
                   "channels_last": False},

@@ -1,0 +1,100 @@
+"""Metrics of a generator that translates images of one domain to another and back.
+
+    scores = measure_translation(shards, translate, config, domain)
+
+The images of domain a are translated to b and compared with real images of b, by the metrics of every generator, and
+their classes with those before: a classifier that knows real images of b alone is asked for the class of each.
+
+    class_agreement    share of translations a → b that it puts into the class of the image they were made of
+    agreement_before   the same share of those images as they were, not translated
+    agreement_real     the same share of real images of b: what a perfect translation would reach, not 1
+    cycle_error_a      mean absolute error of a → b → a, pixels going from 0 to 1
+    cycle_error_b      the same of b → a → b
+
+Classes are known where the shards have the attribute `class`, as of data.source=two_domains of which both sets have
+the same classes; else there is no agreement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_core.config import EvaluateConfig
+from gan_core.data.shards import Shards, Split
+from gan_core.data.sources.two_domains import CLASS
+from gan_core.metrics.agreement import classifier, training_subset
+from gan_core.metrics.domain import DomainNetwork
+from gan_core.metrics.evaluate import CLASS_AGREEMENT, Measured, attributes_of, compared, count_of
+
+A, B = 0, 1
+
+Images = NDArray[np.uint8]
+Translate = Callable[[Images, int], Images]
+"""[n, C, H, W] uint8 and the label of the domain to go to, to images of that domain."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Real images of one domain.  images: [n, C, H, W].  classes: [n], None where they are not known."""
+
+    images: Images
+    classes: NDArray[np.int64] | None
+
+
+def domain_of(split: Split, label: int, most: int | None = None) -> Domain:
+    """The split's images of that label, or `most` of them, spread evenly."""
+    members = np.flatnonzero(np.asarray(split.labels) == label)
+    if most is not None and most < len(members):
+        members = members[np.arange(most) * len(members) // most]
+    known = attributes_of(split, [CLASS])[members, 0].astype(np.int64) if CLASS in split.attribute_names else None
+    return Domain(split.gather(members), known)
+
+
+def measure_translation(
+    shards: Shards, translate: Translate, config: EvaluateConfig, network: DomainNetwork
+) -> dict[str, Measured]:
+    """All of the above on `config.split`, with as many images of a as of b.
+
+    DataError, with advice, when a domain of the split has fewer than `config.samples`, or no more than k images.
+    """
+    split = shards.split(config.split)
+    there = np.bincount(np.asarray(split.labels), minlength=2)[[A, B]].min()
+    n = count_of(int(there), config, f"the smaller domain of the '{config.split}' split")
+    a, b = domain_of(split, A, n), domain_of(split, B, n)
+    translated, other = translate(a.images, B), translate(b.images, A)
+    measured = compared(b.images, translated, config, network)
+    terms = {"split": config.split, "seed": config.seed}
+    if a.classes is not None and b.classes is not None:
+        measured |= _agreements(shards.split("train"), a, b, translated, terms)
+    for name, domain, back in (("a", a, translate(translated, A)), ("b", b, translate(other, B))):
+        measured[f"cycle_error_{name}"] = Measured(
+            value=cycle_error(domain.images, back), n_real=n, n_fake=n, network="pixels", **terms)
+    return measured
+
+
+def cycle_error(images: Images, back: Images) -> float:
+    """Mean absolute difference of images [n, C, H, W] from themselves translated there and back, 0 … 1."""
+    return float(np.abs(images.astype(np.int16) - back).mean() / 255)
+
+
+def _agreements(
+    train: Split, a: Domain, b: Domain, translated: Images, terms: Mapping[str, object]
+) -> dict[str, Measured]:
+    known = domain_of(train, B)
+    assert known.classes is not None, "every split of a set has the attributes of the others"
+    chosen = training_subset(len(known.images))
+    classify = classifier(known.images[chosen], known.classes[chosen])
+    found = {
+        CLASS_AGREEMENT: (translated, a, len(a.images)),
+        "agreement_before": (a.images, a, 0),
+        "agreement_real": (b.images, b, 0),
+    }
+    return {
+        name: Measured.model_validate({"value": float((classify(images) == domain.classes).mean()), "network": "svc",
+                                       "n_real": len(domain.images), "n_fake": fakes, **terms})
+        for name, (images, domain, fakes) in found.items()
+    }
