@@ -171,7 +171,8 @@ _SYSTEMS = {
 RECIPES = Registry(
     "recipe",
     "gan_pipelines.recipes",
-    {**dict.fromkeys(_SYSTEMS, "gan_core.recipes.image_gan:ImageGan"), "cyclegan": "gan_core.recipes.cyclegan:Cyclegan"},
+    {**dict.fromkeys(_SYSTEMS, "gan_core.recipes.image_gan:ImageGan"),
+     "cyclegan": "gan_core.recipes.cyclegan:Cyclegan"},
 )
 
 # A recipe's options stand apart from its networks so that a plan is made without importing torch;

@@ -232,7 +232,8 @@ def test_every_experiment_and_profile_in_configs_loads() -> None:
 
 
 def test_a_resolved_experiment_reads_back_equal(experiment: Callable[..., Experiment]) -> None:
-    made = experiment(seed=7, model={"penalties": {"r1": {"gamma": 0.25}}, "generator_optimizer": {"betas": [0.5, 0.9]}},
+    made = experiment(seed=7, model={"penalties": {"r1": {"gamma": 0.25}},
+                                     "generator_optimizer": {"betas": [0.5, 0.9]}},
                       publish={"gate": {"fd_domain": {"at_most": 3}}})
     again = experiment_from(json.loads(json.dumps(made.as_json())))
     assert again.as_json() == made.as_json()

@@ -61,7 +61,7 @@ class OnWeights(Config):
 class Penalties(Config):
     """Penalties on the discriminator; those on weights on either network."""
 
-    clip: float | None = Field(None, gt=0, description="weights are cut to ± this after each step (WGAN)", examples=[0.01])
+    clip: float | None = Field(None, gt=0, description="weights are cut to ± this after each step", examples=[0.01])
     gradient: GradientPenalty | None = Field(None, description="WGAN-GP's")
     dragan: Dragan | None = None
     zero_centred: ZeroCentred | None = None
@@ -75,15 +75,16 @@ class Penalties(Config):
 class Targets(Config):
     """What the discriminator is told is real: labels softened, and some of them wrong."""
 
-    smooth_real: float = Field(0.0, ge=0, lt=0.5, description="one-sided label smoothing: real images count as 1 − this")
-    smooth_fake: float = Field(0.0, ge=0, lt=0.5, description="with smooth_real two-sided: generated ones count as this")
+    smooth_real: float = Field(0.0, ge=0, lt=0.5, description="one-sided label smoothing: real images count as 1 less "
+                                                              "this")
+    smooth_fake: float = Field(0.0, ge=0, lt=0.5, description="with it two-sided: generated images count as this")
     flipped: float = Field(0.0, ge=0, lt=0.5, description="share of images whose label is the wrong one")
 
 
 class InstanceNoise(Config):
     """Noise on all images that the discriminator sees, falling to none (Sønderby et al. 2017, arXiv:1610.04490)."""
 
-    std: float = Field(0.1, gt=0, description="standard deviation at the start; images go from −1 to 1")
+    std: float = Field(0.1, gt=0, description="standard deviation at the start; images go from -1 to 1")
     until: Count = Field(description="images after which there is none", examples=[51_200])
 
 

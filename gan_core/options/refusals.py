@@ -22,8 +22,9 @@ def _of_penalties(options: ImageGanOptions) -> Iterator[str]:
     gradients = {name: getattr(penalties, name) for name in ("gradient", "dragan", "zero_centred", "r1", "r2")}
     wanted = [name for name, settings in gradients.items() if settings is not None]
     if wanted and getattr(judge, "norm", "none") == "batch":
-        yield (f"model.discriminator.norm=batch: model.penalties.{wanted[0]} is on the gradient of each example by itself, "
-               "and batch norm mixes them (Gulrajani et al. 2017, section 4); model.discriminator.norm=layer works, or none")
+        yield (f"model.discriminator.norm=batch: model.penalties.{wanted[0]} is on the gradient of each example by "
+               "itself, and batch norm mixes them (Gulrajani et al. 2017, section 4); model.discriminator.norm=layer "
+               "works, or none")
     bounded = penalties.clip or judge.spectral or any(n in wanted for n in ("gradient", "dragan", "zero_centred"))
     if options.objective == "wasserstein" and not bounded:
         yield ("model.objective=wasserstein needs a critic that is Lipschitz, and nothing makes it so; "
@@ -37,11 +38,11 @@ def _of_penalties(options: ImageGanOptions) -> Iterator[str]:
 def _of_conditions(options: ImageGanOptions) -> Iterator[str]:
     told = options.conditional
     if not told and options.discriminator.condition == "auxiliary":
-        yield ("model.discriminator.condition=auxiliary predicts labels, and model.conditional=false learns without them; "
-               "model.conditional=true works, or model.discriminator.condition=projection")
+        yield ("model.discriminator.condition=auxiliary predicts labels, and model.conditional=false learns without "
+               "them; model.conditional=true works, or model.discriminator.condition=projection")
     if not told and getattr(options.generator, "norm", "none") == "conditional_batch":
-        yield ("model.generator.norm=conditional_batch is told labels, and model.conditional=false learns without them; "
-               "model.generator.norm=batch works, or model.conditional=true")
+        yield ("model.generator.norm=conditional_batch is told labels, and model.conditional=false learns without "
+               "them; model.generator.norm=batch works, or model.conditional=true")
     if not told and options.attributes:
         yield (f"model.attributes={list(options.attributes)}, and model.conditional=false learns without them; "
                "model.conditional=true works")
@@ -57,5 +58,5 @@ def _of_targets(options: ImageGanOptions) -> Iterator[str]:
     for name in ("smooth_real", "smooth_fake", "flipped"):
         value = getattr(targets, name)
         if value and options.objective not in TAKE_TARGETS:
-            yield (f"model.targets.{name}={value}: model.objective={options.objective} has no labels of real and generated; "
-                   f"model.objective=non_saturating has, or model.targets.{name}=0 works")
+            yield (f"model.targets.{name}={value}: model.objective={options.objective} has no labels of real and "
+                   f"generated; model.objective=non_saturating has, or model.targets.{name}=0 works")

@@ -123,7 +123,7 @@ class ImageGan(Defaults):
         """Each discriminator descends its own loss; the curves show their mean."""
         shown = self._shown(nets, {**batch, "fake": batch["fake"].detach()}, draw)
         losses = [self._one_d_loss(nets, judge, shown, draw) for judge in self.judges]
-        return Loss(torch.stack([loss.per_example for loss in losses]).sum(0), _means([l.scalars for l in losses]))
+        return Loss(_stacked(losses).sum(0), _means([loss.scalars for loss in losses]))
 
     def _one_d_loss(self, nets: Networks, judge: str, shown: Shown, draw: Draw) -> Loss:
         real, fake, slopes = self._judged(nets, judge, shown)
@@ -187,7 +187,7 @@ class ImageGan(Defaults):
             # the last bias has no part in it; without a gradient of it DDP would wait for one: pytorch#47562
             nothing = 0 * out.reshape(len(out), -1).sum(1)
             losses.append(Loss(settings.every * settings.gamma / 2 * slope + nothing, {f"penalty/{penalty}": slope}))
-        return Loss(torch.stack([loss.per_example for loss in losses]).sum(0), _means([l.scalars for l in losses]))
+        return Loss(_stacked(losses).sum(0), _means([loss.scalars for loss in losses]))
 
     def _g_loss(self, nets: Networks, batch: Batch, draw: Draw) -> Loss:
         """The mean over the discriminators (Durugkar et al. 2017, arXiv:1611.01673)."""
@@ -200,7 +200,7 @@ class ImageGan(Defaults):
             if self._classifies:
                 loss = loss + self.options.auxiliary_weight * self._told_apart(verdict.heads, shown.condition)
             losses.append(Loss(loss, scalars))
-        return Loss(torch.stack([loss.per_example for loss in losses]).mean(0), _means([l.scalars for l in losses]))
+        return Loss(_stacked(losses).mean(0), _means([loss.scalars for loss in losses]))
 
     def _real_logits(self, nets: Networks, judge: str, shown: Shown) -> Tensor | None:
         """What generated images are paired with; nothing here trains on it."""
@@ -266,6 +266,11 @@ class ImageGan(Defaults):
 def _verdict(out: Tensor) -> Verdict:
     """[n], or [n, 1 + heads] of a discriminator that classifies."""
     return Verdict(out, out[:, None][:, :0]) if out.dim() == 1 else Verdict(out[:, 0], out[:, 1:])
+
+
+def _stacked(losses: Iterable[Loss]) -> Tensor:
+    """[discriminators, n]"""
+    return torch.stack([loss.per_example for loss in losses])
 
 
 def _means(of_each: Iterable[Mapping[str, Tensor]]) -> dict[str, Tensor]:

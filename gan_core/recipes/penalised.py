@@ -50,7 +50,8 @@ def consistency_penalty(
     images and logits: of real and of generated examples.
     """
     total = torch.zeros_like(logits[0])
-    for kind, weight, seen, before in zip(("real", "fake"), (settings.real, settings.fake), images, logits, strict=True):
+    kinds, weights = ("real", "fake"), (settings.real, settings.fake)
+    for kind, weight, seen, before in zip(kinds, weights, images, logits, strict=True):
         if weight:
             drawn = draw.within(f"consistency {kind}")
             by = drawn.integers("shift", 2 * settings.shift + 1, 2) - settings.shift

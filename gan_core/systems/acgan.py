@@ -1,7 +1,7 @@
 """AC-GAN (Odena et al. 2017, arXiv:1610.09585).
 
-The discriminator is not told the class but predicts it: it is trained for L_S + L_C and the generator for L_C − L_S, L_C
-being the log-likelihood of the right class of real and of generated images.
+The discriminator is not told the class but predicts it: it is trained for L_S + L_C and the generator for L_C − L_S,
+L_C being the log-likelihood of the right class of real and of generated images.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ spectral norm and orthogonal initialisation in both networks, and the penalty of
 
     β |Wᵀ W ⊙ (1 − I)|²_F,  β = 1e-4,
 
-which makes it amenable to truncated z.  Two steps of the discriminator for each of the generator, Adam with 5e-5 for the
-generator, 2e-4 for the discriminator and (0, 0.999).
+which makes it amenable to truncated z.  Two steps of the discriminator for each of the generator, Adam with 5e-5 for
+the generator, 2e-4 for the discriminator and (0, 0.999).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """DRAGAN (Kodali et al. 2017, arXiv:1705.07215).
 
-Goodfellow's loss, and a discriminator whose gradient has norm 1 around the data: λ E_x,δ[(|∇D(x + δ)| − 1)²] with λ = 10
-and δ uniform up to half the standard deviation of the batch: regularised where the game is played, and one step of the
-discriminator for each of the generator.
+Goodfellow's loss, and a discriminator whose gradient has norm 1 around the data: λ E_x,δ[(|∇D(x + δ)| − 1)²] with
+λ = 10 and δ uniform up to half the standard deviation of the batch: regularised where the game is played, and one step
+of the discriminator for each of the generator.
 """
 
 from __future__ import annotations

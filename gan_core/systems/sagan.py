@@ -1,7 +1,7 @@
 """SAGAN (Zhang et al. 2019, arXiv:1805.08318).
 
-SNGAN with self-attention in both networks, spectral norm in both, and two learning rates instead of several steps of the
-discriminator: 1e-4 for the generator and 4e-4 for the discriminator, Adam with (0, 0.9).
+SNGAN with self-attention in both networks, spectral norm in both, and two learning rates instead of several steps of
+the discriminator: 1e-4 for the generator and 4e-4 for the discriminator, Adam with (0, 0.9).
 """
 
 from __future__ import annotations

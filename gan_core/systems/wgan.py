@@ -3,8 +3,8 @@
     max_w E_x[f_w(x)] − E_z[f_w(g(z))],  f_w Lipschitz                                                        (eq. 3)
 
 Algorithm 1: five steps of the critic for each of the generator; after each, the critic's weights are cut to
-[−0.01, 0.01]; RMSProp with a learning rate of 5e-5, as momentum made the critic unstable.  The value of equation 3 is the
-curve `wasserstein/estimate`, which falls as samples get better.
+[−0.01, 0.01]; RMSProp with a learning rate of 5e-5, as momentum made the critic unstable.  The value of equation 3 is
+the curve `wasserstein/estimate`, which falls as samples get better.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ import torch
 from gan_core.config import Experiment
 from gan_core.errors import Diverged
 from gan_core.manifest import artefact, read_manifest
-from gan_core.recipes.image_gan import ImageGan
 from gan_core.recipes.draw import Draw
+from gan_core.recipes.image_gan import ImageGan
 from gan_core.recipes.recipe import Batch, Loss, Networks
 from gan_core.registry import RECIPE_OPTIONS, RECIPES
 from gan_core.store import Store

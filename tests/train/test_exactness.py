@@ -39,7 +39,8 @@ def same_threads() -> Iterator[None]:
 
 
 def settings(recipe: str, **train: Any) -> Experiment:
-    model = {"recipe": recipe} | ({"width": 8, "latent": 8, "penalties": {"r1": {"every": 3}}} if recipe == "dcgan" else {})
+    small = {"width": 8, "latent": 8, "penalties": {"r1": {"every": 3}}}
+    model = {"recipe": recipe} | (small if recipe == "dcgan" else {})
     return experiment_from({"name": "tiny", "data": {"source": "digits"}, "model": model,
                             "train": {"images": END, "batch": BATCH, **CADENCES, **train}})
 

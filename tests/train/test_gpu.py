@@ -23,7 +23,8 @@ Make = Callable[..., Experiment]
 def test_a_resume_on_a_gpu_repeats_the_run_bit_for_bit(
     precision: str, tmp_path: Path, digits_store: Store, experiment: Make
 ) -> None:
-    settings = experiment(model={"penalties": {"r1": {"every": 3}}}, train={"precision": precision, "augment": {"flip": 0.5, "shift": 1}})
+    settings = experiment(model={"penalties": {"r1": {"every": 3}}},
+                          train={"precision": precision, "augment": {"flip": 0.5, "shift": 1}})
     whole, parted = Store(tmp_path / "whole"), Store(tmp_path / "parted")
     assert train(whole, digits_store, settings)
     assert not train(parted, digits_store, settings, stop_at(192))

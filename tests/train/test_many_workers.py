@@ -15,8 +15,8 @@ from torch.multiprocessing.spawn import spawn
 
 from gan_core.config import Experiment, experiment_from
 from gan_core.errors import GanError
-from gan_core.recipes.image_gan import ImageGan
 from gan_core.recipes.draw import Draw
+from gan_core.recipes.image_gan import ImageGan
 from gan_core.recipes.recipe import Batch, Networks
 from gan_core.registry import RECIPE_OPTIONS, RECIPES
 from gan_core.store import Store

@@ -62,7 +62,7 @@ def settings(make: Make, **train: Any) -> Experiment:
 
 
 # steps as smooth as their gradients, where Adam's are of one size for a gradient of 1e-9 and of −1e-9
-SGD = {f"{network}_optimizer": {"algorithm": "sgd", "learning_rate": 1e-3} for network in ("generator", "discriminator")}
+SGD = {name: {"algorithm": "sgd", "learning_rate": 1e-3} for name in ("generator_optimizer", "discriminator_optimizer")}
 CASES: dict[str, dict[str, Any]] = {
     "no penalty": {"model": {"penalties": {"r1": None}}},
     "r1": {},
