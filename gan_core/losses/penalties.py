@@ -87,8 +87,9 @@ def orthogonal(weights: Iterable[Tensor]) -> Tensor:
 
 
 def _overlap(rows: Tensor) -> Tensor:
-    products = rows @ rows.T
-    return (products - products.diag().diag()).square().sum()
+    """|W Wᵀ|² less its diagonal's; |Wᵀ W|² is the same number, of the smaller matrix where there are more rows."""
+    products = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
+    return products.square().sum() - rows.square().sum(1).square().sum()
 
 
 def _beside(values: Tensor, samples: Tensor) -> Tensor:

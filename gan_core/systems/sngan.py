@@ -1,10 +1,10 @@
 """SNGAN (Miyato et al. 2018, arXiv:1802.05957), class-conditional by projection (Miyato & Koyama, arXiv:1802.05637).
 
-    L_D = E_x[max(0, 1 − D(x))] + E_z[max(0, 1 + D(G(z)))],    L_G = −E_z[D(G(z))]                   (eqs. 16, 17)
+    L_D = E_x[max(0, 1 − D(x))] + E_z[max(0, 1 + D(G(z)))],    L_G = −E_z[D(G(z))]                  (eqs. 16, 17)
 
 The discriminator's weights are divided by their largest singular value, W / σ(W), estimated by one power iteration
-a step: it is then Lipschitz, and needs no penalty.  Residual networks, conditional batch norm in the generator; five steps
-of the discriminator for each of the generator; Adam with 2e-4 and (0, 0.9).
+a step: it is then Lipschitz, and needs no penalty.  Residual networks, conditional batch norm in the generator; five
+steps of the discriminator for each of the generator; Adam with 2e-4 and (0, 0.9).
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def count(
 ) -> Cost:
     """What the largest share of a batch costs, of `world` workers' shares.
 
-    Takes 0.3 s of processor time for a DCGAN and 1 to 2 s for a BigGAN; what torch imports for it takes a second more,
+    Takes 0.3 s of processor time for a DCGAN and 1 to 6 s for a BigGAN; what torch imports for it takes a second more,
     which the first step of a run would take else.  Raises ConfigError where recipe and data do not fit; Uncountable.
     """
     with _counting(experiment):

@@ -31,6 +31,7 @@ from gan_core.train.schedule import crossed
 from gan_core.train.state import TrainState
 from gan_core.train.step import Step
 from gan_core.train.switches import Switches
+from gan_core.train.too_large import refuse_what_does_not_fit
 from gan_core.train.uploads import Retention, Writer
 
 NO_CHECKPOINT = -1
@@ -105,6 +106,7 @@ class Run:
         known = attributes_of(shards, wanted=getattr(experiment.model, "attributes", ()))
         data = DataSpec(shards.shape, shards.classes, shards.kind, known, shards.facts.get("domains", ""))
         recipe = build_recipe(experiment, data)
+        uncounted = refuse_what_does_not_fit(experiment, data, switches, workers)
         state = TrainState.fresh(recipe, experiment.seed, device, switches)
         if saved is None:
             begin(state, recipe, train.init_from, parents, reporter.note if workers.lead else unheard)
@@ -116,7 +118,7 @@ class Run:
         observer = Observer.of(experiment, recipe, shards, device, reporter) if workers.lead else None
         run = Run(experiment, place, reporter, workers, writer, recipe, switches, state, step, observer,
                   parents)
-        notes = [norms_over_parts(experiment, state.networks)]
+        notes = [uncounted, norms_over_parts(experiment, state.networks)]
         if saved is not None:
             run._restore(saved)
             notes.append(switches.elsewhere(device))

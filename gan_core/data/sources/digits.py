@@ -6,6 +6,7 @@ Test part of E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digit
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from gan_core.data.source import Bad, Example, Source
 from gan_core.errors import DataError
@@ -21,6 +23,7 @@ from gan_core.errors import DataError
 COUNT = 1797
 SPLIT_ENDS = {"train": (0, 1257), "validation": (1257, 1437), "test": (1437, COUNT)}  # 70 %, 10 %, 20 %
 INK_LEVELS = 16
+CLASSES = 10
 
 
 class Digits(Source):
@@ -30,15 +33,23 @@ class Digits(Source):
     """
 
     source: Literal["digits"] = "digits"
+    imbalance: float = Field(
+        1.0, ge=1, le=100, examples=[50],
+        description="of train alone: how many times rarer the last class is made than the first; those between fall "
+                    "evenly, by the same factor from one to the next (Cui et al. 2019)")
 
     def splits(self) -> Mapping[str, int]:
-        return {split: end - start for split, (start, end) in SPLIT_ENDS.items()}
+        counts = {split: end - start for split, (start, end) in SPLIT_ENDS.items()}
+        return counts if self.imbalance == 1 else {**counts, "train": len(_kept(self.imbalance))}
 
     def part(self, split: str, start: int, stop: int) -> Iterator[Example | Bad]:
         grey, labels = _images()
-        first, end = SPLIT_ENDS[split]
-        for index in _dealt()[first:end][start:stop]:
+        for index in self._of(split)[start:stop]:
             yield Example(grey[index], int(labels[index]), where=f"digit {index}")
+
+    def _of(self, split: str) -> list[int]:
+        first, end = SPLIT_ENDS[split]
+        return _kept(self.imbalance) if split == "train" and self.imbalance > 1 else _dealt()[first:end]
 
     def facts(self) -> Mapping[str, Any]:
         return {"class_names": [str(digit) for digit in range(10)]}
@@ -63,3 +74,22 @@ def _images() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 @cache
 def _dealt() -> list[int]:
     return sorted(range(COUNT), key=lambda index: hashlib.sha256(f"digits {index}".encode()).digest())
+
+
+@cache
+def _kept(imbalance: float) -> list[int]:
+    """The training digits of a long tail, in stored order: of class c the first imbalance^(−c / 9) of its own, one at
+    least (Cui et al. 2019, arXiv:1901.05555, section 5).
+    """
+    labels = _images()[1]
+    first, end = SPLIT_ENDS["train"]
+    dealt = _dealt()[first:end]
+    sizes = Counter(int(labels[index]) for index in dealt)
+    room = {digit: max(1, round(sizes[digit] * imbalance ** (-digit / (CLASSES - 1)))) for digit in range(CLASSES)}
+    kept = []
+    for index in dealt:
+        digit = int(labels[index])
+        if room[digit]:
+            room[digit] -= 1
+            kept.append(index)
+    return kept
