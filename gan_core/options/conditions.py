@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from gan_core.block import Config
 
@@ -15,9 +17,21 @@ class Attribute(Config):
 
     name: str
     kind: Literal["binary", "categorical", "continuous"]
-    values: int = 2
+    values: int = Field(2, ge=2)
     low: float = 0.0
     high: float = 1.0
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"the attribute {self.name} goes from low={self.low} down to high={self.high}; "
+                             "exchange them")
+        return self
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the largest value."""
+        return {"binary": (0.0, 1.0), "categorical": (0.0, self.values - 1.0)}.get(self.kind, (self.low, self.high))
 
     @property
     def heads(self) -> int:

@@ -13,8 +13,15 @@ TAKE_TARGETS = ("minimax", "non_saturating", "least_squares")
 
 def refuse_what_cannot_work(options: ImageGanOptions) -> None:
     """ValueError, naming the settings and what works instead."""
-    for reason in (*_of_penalties(options), *_of_conditions(options), *_of_targets(options)):
+    for reason in (*_of_networks(options), *_of_penalties(options), *_of_conditions(options), *_of_targets(options)):
         raise ValueError(reason)
+
+
+def _of_networks(options: ImageGanOptions) -> Iterator[str]:
+    for name, network in (("generator", options.generator), ("discriminator", options.discriminator)):
+        if network.family == "r3gan" and network.spectral and network.init == "auto":
+            yield (f"model.{name}.spectral=true divides weights by their norm, and with model.{name}.init=auto r3gan's "
+                   f"blocks start from weights that are 0; model.{name}.init=he works, or model.{name}.spectral=false")
 
 
 def _of_penalties(options: ImageGanOptions) -> Iterator[str]:
@@ -27,9 +34,11 @@ def _of_penalties(options: ImageGanOptions) -> Iterator[str]:
                "works, or none")
     bounded = penalties.clip or judge.spectral or any(n in wanted for n in ("gradient", "dragan", "zero_centred"))
     if options.objective == "wasserstein" and not bounded:
+        bounds = ["model.penalties.clip=0.01 works", "model.discriminator.spectral=true"]
+        if getattr(judge, "norm", "none") != "batch":  # which allows no penalty on gradients
+            bounds = ["model.penalties.gradient={weight: 10} works", "model.penalties.clip=0.01", bounds[1]]
         yield ("model.objective=wasserstein needs a critic that is Lipschitz, and nothing makes it so; "
-               "model.penalties.gradient={weight: 10} works, or model.penalties.clip=0.01, or "
-               "model.discriminator.spectral=true")
+               f"{', or '.join(bounds)}")
     if penalties.clip and judge.spectral:
         yield (f"model.penalties.clip={penalties.clip} cuts weights that model.discriminator.spectral=true divides by "
                "their norm anyway; leave one of them out: model.penalties.clip=null works")
@@ -47,7 +56,8 @@ def _of_conditions(options: ImageGanOptions) -> Iterator[str]:
         yield (f"model.attributes={list(options.attributes)}, and model.conditional=false learns without them; "
                "model.conditional=true works")
     if len(set(options.attributes)) != len(options.attributes):
-        yield f"model.attributes={list(options.attributes)} names one twice; name each once"
+        yield (f"model.attributes={list(options.attributes)} names one twice; "
+               f"model.attributes={list(dict.fromkeys(options.attributes))} works")
     if options.wrong_labels and (not told or options.attributes):
         yield (f"model.wrong_labels={options.wrong_labels} is of labels, and the model learns "
                f"{'by attributes' if told else 'without them'}; model.wrong_labels=0 works")

@@ -36,6 +36,17 @@ def _instead(name: str, known: list[str]) -> str:
     return f"the data has no such attribute; {f'did you mean {near[0]}? ' if near else ''}it has {', '.join(known)}"
 
 
+def within(values: Tensor, conditions: Conditions) -> Tensor:
+    """[n, attributes], those beyond what the training examples have brought to its ends; labels as they are.
+
+    Held-out examples may have attributes that no network was trained on.
+    """
+    if not conditions.attributes:
+        return values
+    low, high = (values.new_tensor(ends) for ends in zip(*(a.ends for a in conditions.attributes), strict=True))
+    return values.clamp(low, high)
+
+
 def with_wrong_labels(label: Tensor, share: float, classes: int, draw: Draw) -> Tensor:
     """[n] labels, each with this probability exchanged for one of the classes at random, perhaps the same."""
     if not share:

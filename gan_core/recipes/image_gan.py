@@ -23,7 +23,7 @@ from gan_core.models.spec import GeneratorSpec, InputSpec
 from gan_core.options.image_gan import ImageGanOptions
 from gan_core.options.losses import GradientAt
 from gan_core.recipes.ada import AdaAugment
-from gan_core.recipes.conditioning import conditions_of, with_wrong_labels
+from gan_core.recipes.conditioning import conditions_of, with_wrong_labels, within
 from gan_core.recipes.draw import Draw
 from gan_core.recipes.penalised import consistency_penalty, cut_weights, on_weights, point_penalties
 from gan_core.recipes.recipe import Batch, DataSpec, Defaults, Loss, Networks, Phase, judged_together, judgement
@@ -103,7 +103,7 @@ class ImageGan(Defaults):
     def _condition(self, batch: Batch) -> Tensor | None:
         """int64 [n] labels, or float32 [n, attributes]; None without conditions."""
         if self.conditions.attributes:
-            return batch["attributes"][:, self.columns]
+            return within(batch["attributes"][:, self.columns], self.conditions)
         return batch["label"] if self.conditions.classes else None
 
     def loss(self, phase: str, nets: Networks, batch: Batch, draw: Draw) -> Loss:
@@ -248,7 +248,7 @@ class ImageGan(Defaults):
 
     def inputs(self, draw: Draw, condition: Tensor | None) -> dict[str, Tensor]:
         noise = {"z": draw.normal("z", self.options.latent)}
-        return noise if condition is None else {**noise, "label": condition}
+        return noise if condition is None else {**noise, "label": within(condition, self.conditions)}
 
     def generate(self, nets: Networks, inputs: Mapping[str, Tensor]) -> Tensor:
         return nets[GENERATOR](**inputs)

@@ -78,7 +78,10 @@ def _translating(generator: Generator) -> Translate:
 
 
 def _attributes(generator: Generator, data: Data, config: EvaluateConfig) -> NDArray[np.float32]:
-    return requested_attributes(data, config, [attribute.name for attribute in generator.attributes])
+    """Those of the real examples, where they are beyond what was trained on brought to its ends."""
+    asked = requested_attributes(data, config, [attribute.name for attribute in generator.attributes])
+    low, high = zip(*(attribute.ends for attribute in generator.attributes), strict=True)
+    return np.clip(asked, np.asarray(low, np.float32), np.asarray(high, np.float32))
 
 
 def _domain(store: Store, data: Data, shards: Shards, key: str, seed: int) -> DomainNetwork:

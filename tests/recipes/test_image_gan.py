@@ -10,118 +10,72 @@ from torch.nn.functional import softplus
 
 from gan_core.config import Experiment
 from gan_core.errors import ConfigError
-from gan_core.recipes.draw import Draw
+from gan_core.losses.adversarial import OBJECTIVES
+from gan_core.recipes.ada import AdaAugment
 from gan_core.recipes.image_gan import ImageGan
-from gan_core.recipes.recipe import DataSpec, Loss, build_recipe, judgement
+from gan_core.recipes.recipe import DataSpec, build_recipe, judgement
 from gan_core.systems.dcgan import Dcgan
+from tests.recipes.games import CLASSES, LABEL, SHAPE, N, batch, draw, fakes, game, loss, networks, unpenalised
 
-N, SHAPE, CLASSES = 6, (1, 8, 8), 10
-LABEL = torch.arange(N) % CLASSES
-
-
-def recipe(classes: int = CLASSES, r1: float | None = 1.0, every: int = 1, **options: Any) -> ImageGan:
-    penalties = {"r1": {"gamma": r1, "every": every} if r1 else None}
-    settings: dict[str, Any] = {"width": 4, "latent": 5, "penalties": penalties, **options}
-    return ImageGan(Dcgan(**settings), DataSpec(SHAPE, classes))
-
-
-def networks(of: ImageGan) -> dict[str, nn.Module]:
-    torch.manual_seed(0)
-    return {name: network.train() for name, network in of.networks().items()}
+# the recipe's every branch, each with all of its networks
+GAMES: dict[str, dict[str, Any]] = {
+    "gan": {}, "dcgan": {}, "lsgan": {"instance_noise": {"std": 0.1, "until": 1000}}, "wgan": {},
+    "wgan_gp": {"penalties": {"consistency": {}}}, "dragan": {"augment": {"method": "ada", "start": 0.5}},
+    "acgan": {"discriminators": 2, "augment": {"method": "ada", "start": 0.5}},
+    "sngan": {"attributes": ["hair"]}, "sagan": {"generator": {"attention": 8}, "discriminator": {"attention": 4}},
+    "biggan": {"augment": {}, "latent": 6}, "r3gan": {"penalties": {"r1": {"every": 2}}},
+}
 
 
-def batch() -> dict[str, Tensor]:
-    return {"image": torch.randn(N, *SHAPE, generator=torch.Generator().manual_seed(2)), "label": LABEL}
+@pytest.fixture(params=GAMES)
+def any_game(request: pytest.FixtureRequest) -> ImageGan:
+    return game(request.param, **GAMES[request.param])
 
 
-def draw(purpose: str = "") -> Draw:
-    return Draw(3, 128, N, slice(0, N), torch.device("cpu"), purpose)
-
-
-def loss(made: ImageGan, phase: str, nets: Any, purpose: str = "") -> Loss:
-    """A phase's loss on the batch, as the engine asks for it."""
-    whole = {**batch(), **made.common(nets, batch(), draw(purpose).within("common"))}
-    return made.loss(phase, nets, whole, draw(purpose).within(phase))
-
-
-def fakes(nets: dict[str, nn.Module]) -> Tensor:
-    return nets["generator"](draw().within("common").normal("z", 5), LABEL)
-
-
-def test_the_discriminator_s_loss_is_the_paper_s_with_half_gamma_r1() -> None:
-    made = recipe(r1=0.5)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_both_losses_are_what_the_objective_says_of_the_logits(objective: str) -> None:
+    made = unpenalised(objective=objective, penalties={"clip": 0.01} if objective == "wasserstein" else {})
     nets = networks(made)
-    with torch.no_grad():
-        for weight in nets["discriminator"].parameters():
-            weight.mul_(16)  # fresh weights are small, and so is their slope
-    found = loss(made, "discriminator", nets)
-    real = batch()["image"].requires_grad_()
-    with torch.no_grad():
-        fake = fakes(nets)
-    real_logits, fake_logits = nets["discriminator"](real, LABEL), nets["discriminator"](fake, LABEL)
-    (slope,) = torch.autograd.grad(real_logits.sum(), real)
-    want = softplus(-real_logits) + softplus(fake_logits) + 0.25 * slope.square().sum((1, 2, 3))
-    assert found.per_example.shape == (N,)
-    torch.testing.assert_close(found.per_example, want)
-    assert (found.per_example > 1.1 * found.scalars["loss/discriminator"]).all()
-    assert found.scalars.keys() \
-        == {"loss/discriminator", "logits/real", "logits/fake", "accuracy/discriminator", "penalty/r1"}
-    torch.testing.assert_close(found.scalars["penalty/r1"].detach(), slope.square().sum((1, 2, 3)))
-
-
-def test_the_generator_s_loss_is_the_non_saturating_one() -> None:
-    made = recipe()
-    nets = networks(made)
-    found = loss(made, "generator", nets)
-    want = softplus(-nets["discriminator"](fakes(nets), LABEL))
-    torch.testing.assert_close(found.per_example, want)
-    assert found.scalars.keys() == {"loss/generator"}
-
-
-def test_no_gamma_no_penalty() -> None:
-    made = recipe(r1=None)
-    found = loss(made, "discriminator", networks(made))
-    assert "penalty/r1" not in found.scalars
-    torch.testing.assert_close(found.per_example, found.scalars["loss/discriminator"])
-
-
-def test_the_discriminator_s_phase_gives_the_generator_no_gradient_and_its_own_a_second_order_one() -> None:
-    made = recipe(r1=1e6)
-    nets = networks(made)
-    loss(made, "discriminator", nets).per_example.mean().backward()
-    assert all(weight.grad is None for weight in nets["generator"].parameters())
-    gradients = {name: weight.grad for name, weight in nets["discriminator"].named_parameters()}
-    plain = recipe(r1=None)
-    for network in nets.values():
-        network.zero_grad()
-    loss(plain, "discriminator", nets).per_example.mean().backward()
-    moved = {name for name, weight in nets["discriminator"].named_parameters()
-             if not torch.equal(weight.grad, gradients[name])}
-    assert moved >= {"from_image.weight", "downs.0.weight", "judge.linear.weight", "judge.embed.weight"}
-
-
-def test_without_a_penalty_one_forward_judges_both_as_two_would() -> None:
-    made = recipe(r1=None)
-    nets = networks(made)
-    found = loss(made, "discriminator", nets)
-    with torch.no_grad():
-        fake = fakes(nets)
+    fake, of = fakes(made, nets), OBJECTIVES[objective]
     real_logits, fake_logits = nets["discriminator"](batch()["image"], LABEL), nets["discriminator"](fake, LABEL)
-    torch.testing.assert_close(found.per_example, softplus(-real_logits) + softplus(fake_logits))
+    found = loss(made, "discriminator", nets)
+    torch.testing.assert_close(found.per_example, of.discriminator(real_logits, fake_logits))
+    torch.testing.assert_close(found.scalars["loss/discriminator"], found.per_example)
+    torch.testing.assert_close(loss(made, "generator", nets).per_example, of.generator(fake_logits, real_logits))
 
 
-def test_a_lazy_penalty_is_a_phase_of_its_own_that_weighs_as_much_more_as_it_is_rarer() -> None:
-    eager, lazy = recipe(r1=0.5), recipe(r1=0.5, every=4)
-    nets = networks(lazy)
-    assert "penalty/r1" not in loss(lazy, "discriminator", nets).scalars
-    found = loss(lazy, "r1", nets)
-    torch.testing.assert_close(found.scalars["penalty/r1"], loss(eager, "discriminator", nets).scalars["penalty/r1"])
-    torch.testing.assert_close(found.per_example, 4 * 0.25 * found.scalars["penalty/r1"])
-    found.per_example.sum().backward()
-    assert all(weight.grad is not None for weight in nets["discriminator"].parameters())
-    (phase,) = [phase for phase in lazy.phases() if phase.name == "r1"]
-    assert (phase.every, phase.shares) == (4, "discriminator")
-    assert [phase.name for phase in recipe(r1=None, every=4).phases()] == ["discriminator", "generator"]
+def test_dcgan_s_losses_are_the_paper_s_with_half_gamma_r1() -> None:
+    made = game(penalties={"r1": {"gamma": 0.5}})
+    nets = networks(made)
+    real, fake = batch()["image"].requires_grad_(), fakes(made, nets)
+    real_logits, fake_logits = nets["discriminator"](real, LABEL), nets["discriminator"](fake, LABEL)
+    (gradient,) = torch.autograd.grad(real_logits.sum(), real)
+    of_d, of_g = loss(made, "discriminator", nets), loss(made, "generator", nets)
+    want = softplus(-real_logits) + softplus(fake_logits) + 0.25 * gradient.square().sum((1, 2, 3))
+    assert of_d.per_example.shape == of_g.per_example.shape == (N,)
+    torch.testing.assert_close(of_d.per_example, want)
+    torch.testing.assert_close(of_g.per_example, softplus(-fake_logits))
+    assert of_g.scalars.keys() == {"loss/generator"}
+    assert of_d.scalars.keys() \
+        == {"loss/discriminator", "logits/real", "logits/fake", "accuracy/discriminator", "penalty/r1"}
+
+
+def test_the_discriminator_s_phase_gives_the_generator_no_gradient(any_game: ImageGan) -> None:
+    nets = networks(any_game)
+    loss(any_game, "discriminator", nets).per_example.mean().backward()
+    assert all(weight.grad is None for weight in nets["generator"].parameters())
+
+
+def test_each_phase_gives_every_weight_that_it_trains_a_gradient(any_game: ImageGan) -> None:
+    """DDP waits for one of each."""
+    nets = networks(any_game)
+    for phase in any_game.phases():
+        for network in nets.values():
+            network.zero_grad()
+        loss(any_game, phase.name, nets).per_example.mean().backward()
+        without = [f"{name}.{weight}" for name in phase.networks for weight, value in nets[name].named_parameters()
+                   if value.grad is None]
+        assert without == [], phase.name
 
 
 def test_accuracy_is_the_share_of_logits_with_the_right_sign() -> None:
@@ -129,27 +83,87 @@ def test_accuracy_is_the_share_of_logits_with_the_right_sign() -> None:
     assert found["accuracy/discriminator"].mean() == 6 / 8
 
 
-def test_logits_of_real_examples_are_the_discriminator_s() -> None:
-    made = recipe()
-    nets = networks(made)
-    found = made.logits(nets, batch())
-    assert torch.equal(found["discriminator"], nets["discriminator"](batch()["image"], LABEL))
+@pytest.mark.parametrize(("objective", "right"), [("hinge", 5 / 6), ("least_squares", 3 / 6), ("relativistic", 4 / 6)])
+def test_accuracy_goes_by_the_objective_s_own_boundary(objective: str, right: float) -> None:
+    made = unpenalised(objective=objective)
+    values = torch.tensor([0.6, 0.4, 0.3, -0.3, -0.2, 2.5])  # three of real images, then of generated ones
+    found = made._judgement(*values.chunk(2))
+    assert found["accuracy/discriminator"].mean() == pytest.approx(right)
 
 
-def test_networks_are_called_and_nothing_of_theirs_is_read() -> None:
-    """Under DDP they are wrapped."""
-    made = recipe()
+def test_a_critic_has_an_estimate_of_the_distance_in_place_of_an_accuracy() -> None:
+    made = game("wgan")
+    found = loss(made, "discriminator", networks(made)).scalars
+    assert found.keys() == {"loss/discriminator", "logits/real", "logits/fake", "wasserstein/estimate"}
+    torch.testing.assert_close(found["wasserstein/estimate"], found["logits/real"] - found["logits/fake"])
+    torch.testing.assert_close(found["wasserstein/estimate"], -found["loss/discriminator"])
+
+
+def test_the_generator_is_trained_as_seldom_as_the_critic_s_steps_say() -> None:
+    made = unpenalised(critic_steps=5)
+    assert [(phase.name, phase.every) for phase in made.phases()] == [("discriminator", 1), ("generator", 5)]
+
+
+def test_each_network_has_the_optimizer_that_is_its_own() -> None:
+    made = game(generator_optimizer={"learning_rate": 1e-3}, discriminator_optimizer={"algorithm": "sgd"},
+                penalties={"r1": {"every": 2}})
+    phases = {phase.name: phase.optimizer for phase in made.phases()}
+    assert phases["generator"].learning_rate == 1e-3
+    assert phases["discriminator"].algorithm == phases["r1"].algorithm == "sgd"
+
+
+def test_several_discriminators_have_weights_of_their_own() -> None:
+    made = game(discriminators=3)
     nets = networks(made)
-    calls: dict[str, Callable[..., Tensor]] = {
-        name: lambda *args, n=network, **named: n(*args, **named) for name, network in nets.items()
-    }
+    judges = ("discriminator", "discriminator_2", "discriminator_3")
+    assert nets.keys() == {"generator", *judges}
+    assert {phase.networks for phase in made.phases()} == {judges, ("generator",)}
+    first, *others = (next(nets[name].parameters()) for name in judges)
+    assert not any(torch.equal(first, other) for other in others)
+    assert made.logits(nets, batch()).keys() == {*judges}
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_each_of_several_descends_its_own_loss_and_the_generator_the_mean_of_theirs(every: int) -> None:
+    r1 = {"r1": {"gamma": 0.5, "every": every}}
+    made, alone = game(discriminators=2, penalties=r1), game(penalties=r1)
+    nets = networks(made)
     for phase in made.phases():
-        by_call, by_net = (loss(made, phase.name, given).per_example for given in (calls, nets))
+        found = loss(made, phase.name, nets)
+        each = [loss(alone, phase.name, {**nets, "discriminator": nets[judge]}) for judge in made.judges]
+        both = torch.stack([one.per_example for one in each])
+        torch.testing.assert_close(found.per_example, both.mean(0) if phase.name == "generator" else both.sum(0))
+        assert found.scalars.keys() == each[0].scalars.keys()
+        for name, value in found.scalars.items():
+            torch.testing.assert_close(value, torch.stack([one.scalars[name].float().mean() for one in each]).mean())
+
+
+def test_logits_of_real_examples_are_the_discriminator_s(any_game: ImageGan) -> None:
+    nets = {name: network.eval() for name, network in networks(any_game).items()}
+    given = batch()
+    label = given["attributes"][:, 2:] if any_game.options.attributes else given["label"]
+    found = any_game.logits(nets, given)
+    for judge in any_game.judges:
+        out = nets[judge](given["image"], label if any_game.options.conditional else None)
+        assert torch.equal(found[judge], out if out.dim() == 1 else out[:, 0])
+        assert found[judge].shape == (N,)
+
+
+def test_networks_are_called_and_nothing_of_theirs_is_read(any_game: ImageGan) -> None:
+    """Under DDP they are wrapped, but for one without parameters, which holds a state."""
+    calls: dict[str, Callable[..., Tensor]] = {
+        name: network if isinstance(network, AdaAugment) else lambda *args, n=network, **named: n(*args, **named)
+        for name, network in networks(any_game).items()
+    }
+    for phase in any_game.phases():
+        by_call = loss(any_game, phase.name, calls).per_example
+        by_net = loss(any_game, phase.name, networks(any_game)).per_example
         assert torch.equal(by_call, by_net)
+        calls |= {"augment": networks(any_game)["augment"]} if "augment" in calls else {}
 
 
 def test_the_loss_depends_on_the_draw_and_on_nothing_else_random() -> None:
-    made = recipe()
+    made = game()
     nets = networks(made)
     for phase in made.phases():
         torch.manual_seed(1)
@@ -159,36 +173,24 @@ def test_the_loss_depends_on_the_draw_and_on_nothing_else_random() -> None:
         assert not torch.equal(loss(made, phase.name, nets, "other").per_example, first)
 
 
-@pytest.mark.parametrize("classes", [0, CLASSES])
-def test_the_published_network_takes_the_weights_and_gives_what_sampling_gives(classes: int) -> None:
-    made = recipe(classes, conditional=bool(classes))
-    nets = {name: network.eval() for name, network in networks(made).items()}
-    inputs = made.inputs(draw(), LABEL if classes else None)
-    (name,), spec = made.published()
+def test_the_published_network_takes_the_weights_and_gives_what_sampling_gives(any_game: ImageGan) -> None:
+    nets: dict[str, nn.Module] = {name: network.eval() for name, network in networks(any_game).items()}
+    condition = any_game._condition(batch())
+    inputs = any_game.inputs(draw(), condition)
+    (name,), spec = any_game.published()
     built = spec.build().eval()
     built.load_state_dict(nets[name].state_dict())
-    assert inputs.keys() == spec.inputs.keys()
+    assert inputs.keys() == spec.inputs.keys() == ({"z"} if condition is None else {"z", "label"})
     assert {key: value.shape[1:] for key, value in inputs.items()} == {k: s.shape for k, s in spec.inputs.items()}
-    assert torch.equal(built(**inputs), made.generate(nets, inputs))
-    assert made.generate(nets, inputs).shape == (N, *spec.output)
+    assert torch.equal(built(**inputs), any_game.generate(nets, inputs))
+    assert any_game.generate(nets, inputs).shape == (N, *spec.output)
 
 
-def test_the_average_is_of_the_network_that_is_published() -> None:
-    made = recipe()
-    assert {*made.published()[0]} == {*made.averaged}
-    assert {*made.averaged} <= made.networks().keys()
-    assert {name for phase in made.phases() for name in phase.networks} == made.networks().keys()
-
-
-def test_labels_are_left_out_when_not_asked_for() -> None:
-    made = recipe(conditional=False)
-    assert loss(made, "generator", networks(made)).per_example.shape == (N,)
-    assert made.inputs(draw(), None).keys() == {"z"}
-
-
-def test_labels_that_are_asked_for_and_not_there_are_a_mistake_in_the_config() -> None:
-    with pytest.raises(ConfigError, match=r"the data has no labels; model\.conditional=false works"):
-        recipe(classes=0)
+def test_the_average_is_of_the_network_that_is_published(any_game: ImageGan) -> None:
+    assert {*any_game.published()[0]} == {*any_game.averaged}
+    with_weights = {name for name, net in any_game.networks().items() if any(True for _ in net.parameters())}
+    assert {*any_game.averaged} <= with_weights
+    assert {name for phase in any_game.phases() for name in phase.networks} == with_weights
 
 
 def test_a_config_names_its_recipe(experiment: Callable[..., Experiment]) -> None:

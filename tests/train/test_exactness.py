@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from gan_core.config import Experiment, experiment_from
-from gan_core.registry import RECIPES
+from gan_core.options.image_gan import ImageGanOptions
+from gan_core.registry import RECIPES, recipe_options
 from gan_core.store import Store
 from gan_core.train.report import Command
+from tests.domains import translation, write_negatives, written
 from tests.recipes.test_two_generators import register, unregister
 from tests.train.runs import RUN, Scripted, curves, equal, finished, last_state, stop_at, train
 
@@ -45,8 +47,71 @@ def settings(recipe: str, **train: Any) -> Experiment:
                             "train": {"images": END, "batch": BATCH, **CADENCES, **train}})
 
 
-def test_the_recipes_tried_here_are_all_there_are() -> None:
-    assert {*RECIPES} == {"dcgan", "cycle"}
+# Between them all optimizers, networks with a state of their own (norms, spectral norm, ADA, image pools), and settings
+# that draw.  Two recipes are tried in every precision and after every step, these in one precision and after two.
+OTHERS: dict[str, tuple[dict[str, Any], str]] = {
+    "gan": ({"discriminators": 2, "generator_optimizer": {"algorithm": "sgd", "momentum": 0.5},
+             "targets": {"flipped": 0.1}, "augment": {"policy": ["translation", "cutout"]}}, "bfloat16"),
+    "wgan": ({"critic_steps": 2, "conditional": True, "wrong_labels": 0.2}, "float32"),
+    "wgan_gp": ({"critic_steps": 2, "penalties": {"consistency": {"shift": 1}, "zero_centred": {}},
+                 "instance_noise": {"std": 0.2, "until": 400}}, "bfloat16"),
+    "dragan": ({"discriminator_optimizer": {"algorithm": "adamw", "fall": {"shape": "cosine", "after": 100,
+                                                                          "until": 400}}}, "float32"),
+    "acgan": ({"augment": {"method": "ada", "start": 0.3, "images": 2_000}}, "bfloat16"),
+    "sngan": ({"critic_steps": 2}, "float32"),
+    "biggan": ({"latent": 8, "generator": {"checkpointing": True}}, "bfloat16"),
+    "r3gan": ({"penalties": {"r1": {"every": 2}, "r2": {"every": 3}}}, "float32"),
+    "cyclegan": ({}, "bfloat16"),
+}
+ALIKE = {  # to one that is tried: the same class with networks of the same family
+    "lsgan": "wgan", "sagan": "sngan",
+    "dcgan_original": "dcgan",  # whose networks make no images of 8 pixels; they have the same layers
+}
+
+
+def test_every_recipe_is_tried_here_or_is_like_one_that_is() -> None:
+    tried = {"dcgan", "cycle", *OTHERS}
+    assert {*RECIPES} == tried | {*ALIKE}
+    for name, other in ALIKE.items():
+        assert other in tried
+        assert RECIPES.get(name) is RECIPES.get(other)
+        if name != "dcgan_original":
+            assert recipe_options(name)().families == recipe_options(other)().families
+
+
+def other_experiment(recipe: str, folder: Path) -> Experiment:
+    model, precision = OTHERS[recipe]
+    settings_of_train = {"images": END, "batch": BATCH, **CADENCES, "precision": precision, "ema_half_life": 100,
+                         "ema_ramp_up": 0.5}
+    if recipe == "cyclegan":
+        return translation(write_negatives(folder / "negatives.npz"), model=model, train=settings_of_train)
+    small = {"width": 4, "latent": 6} if issubclass(recipe_options(recipe), ImageGanOptions) else {}
+    return experiment_from({"name": "tiny", "data": {"source": "digits"}, "train": settings_of_train,
+                            "model": {"recipe": recipe, **small, **model}})
+
+
+@pytest.fixture(scope="module", params=OTHERS)
+def other(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, digits_store: Store
+) -> tuple[Experiment, Store, Store]:
+    """An experiment, the store with its data, and one with a run of it that was not stopped."""
+    folder = tmp_path_factory.mktemp(request.param)
+    experiment = other_experiment(request.param, folder)
+    data = written(experiment, folder / "data") if request.param == "cyclegan" else digits_store
+    whole = Store(folder / "whole")
+    assert train(whole, data, experiment)
+    return experiment, data, whole
+
+
+@pytest.mark.parametrize("stop", [192, 320])
+def test_so_does_a_run_of_every_other_recipe(stop: int, tmp_path: Path, other: tuple[Experiment, Store, Store]) -> None:
+    experiment, data, whole = other
+    store = Store(tmp_path)
+    assert not train(store, data, experiment, stop_at(stop))
+    assert last_state(store)["position"] == stop
+    torch.manual_seed(stop)
+    assert train(store, data, experiment)
+    assert_same(store, whole)
 
 
 @pytest.fixture(scope="module", params=["float32", "bfloat16", "float16"])

@@ -34,7 +34,7 @@ class Digits(Source):
 
     source: Literal["digits"] = "digits"
     imbalance: float = Field(
-        1.0, ge=1, le=100, examples=[50],
+        1.0, ge=1, allow_inf_nan=False, examples=[50],
         description="of train alone: how many times rarer the last class is made than the first; those between fall "
                     "evenly, by the same factor from one to the next (Cui et al. 2019)")
 
@@ -79,7 +79,7 @@ def _dealt() -> list[int]:
 @cache
 def _kept(imbalance: float) -> list[int]:
     """The training digits of a long tail, in stored order: of class c the first imbalance^(−c / 9) of its own, one at
-    least (Cui et al. 2019, arXiv:1901.05555, section 5).
+    least (Cui et al. 2019, arXiv:1901.05555).
     """
     labels = _images()[1]
     first, end = SPLIT_ENDS["train"]
