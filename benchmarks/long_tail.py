@@ -2,10 +2,10 @@
 
     python benchmarks/long_tail.py [--seeds 0 1 2] [--only natural balanced] [--imbalance 50] [--set train.images=51200]
 
-natural, balanced                       train.sampling
-natural_diffaugment, balanced_diffaugment   the same, and model.augment: {method: diffaugment}
-whole                                   natural, of all 1,257 training digits: what there is to reach
-train_images                            no generator: the cut training digits themselves, each as often as its class asks
+natural, balanced         train.sampling
+…_diffaugment             the same, and model.augment: {method: diffaugment}
+whole                     natural, of all 1,257 training digits: what there is to reach
+train_images              no generator: the cut training digits themselves, as often as their class is asked for
 
 All are judged against the whole test split by what has seen the whole training split: one JSON line a run, lists by
 class.  A class's coverage, recall and precision compare its real test digits with as many images that were asked for
@@ -74,7 +74,7 @@ class Judges:
         total = measure(self.whole, made, asked, EvaluateConfig(k=K), self.domain)
         return {"total": {name: round(found.value, 4) for name, found in total.items()}, **self._by_class(made, asked)}
 
-    def _by_class(self, made: NDArray[np.uint8], asked: NDArray[np.int64]) -> dict[str, list[float]]:
+    def _by_class(self, made: NDArray[np.uint8], asked: NDArray[np.int64]) -> dict[str, Any]:
         test, train = self.whole.split("test"), self.whole.split("train")
         read = classifier(train.images, _labels(train))(made)
         found: dict[str, list[float]] = {"coverage": [], "recall": [], "precision": [], "agreement": []}
@@ -157,7 +157,7 @@ def _labels(split: Split) -> NDArray[np.int64]:
 
 
 def _sizes(split: Split) -> list[int]:
-    return np.bincount(_labels(split)).tolist()
+    return [int(count) for count in np.bincount(_labels(split))]
 
 
 if __name__ == "__main__":

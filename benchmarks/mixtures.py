@@ -3,9 +3,9 @@
     ring    8 modes on a circle of radius 0.75
     grid    5 × 5 modes, 0.4 apart
 
-in the square from −1 to 1 that generators fill; every mode has a standard deviation of 0.02, so that neighbours are 28
-and 20 of them apart.  Stored as uint8, in steps of 2 / 255, a mode is wider by less than 1 %: √(0.02² + (2 / 255)² / 12)
-is 0.0201.
+in the square from −1 to 1 that generators fill; every mode has a standard deviation of 0.03, so that neighbours are 19
+and 13 of them apart.  Stored as uint8, in steps of 2 / 255, a mode is wider by 0.3 %: √(0.03² + (2 / 255)² / 12) is
+0.0301.
 """
 
 from __future__ import annotations

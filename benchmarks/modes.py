@@ -48,7 +48,7 @@ from gan_core.train.step import Step
 from gan_core.train.switches import Switches
 
 BATCH, SAMPLES = 256, 2500
-STEPS: Mapping[Layout, int] = {"grid": 3000, "ring": 1000}
+STEPS: Mapping[Layout, int] = {"grid": 2000, "ring": 1000}
 ADAM = {"algorithm": "adam", "learning_rate": 2e-3, "betas": (0.0, 0.99)}
 RMSPROP = {"algorithm": "rmsprop", "learning_rate": 1e-3}
 ONE = Workers(0, 1, torch.device("cpu"))

@@ -292,6 +292,14 @@ class Experiment(Config):
     publish: PublishConfig = PublishConfig()
 
     @model_validator(mode="after")
+    def _compiles(self) -> Self:
+        for network in ("generator", "discriminator"):
+            if self.train.compile and getattr(getattr(self.model, network, None), "checkpointing", False):
+                raise ValueError(f"train.compile=true cannot compile what model.{network}.checkpointing=true computes "
+                                 f"again; train.compile=false works, or model.{network}.checkpointing=false")
+        return self
+
+    @model_validator(mode="after")
     def _gate_names_metrics(self) -> Self:
         known = (*self.evaluate.metric_names, *TRANSLATION_METRICS)
         for metric in self.publish.gate:
@@ -421,7 +429,9 @@ def _no_such_file(file: Path) -> str:
 def _explain(kind: type[BaseModel], mistake: ErrorDetails) -> str:
     """One line: the field, what is wrong with its value, and a value that works."""
     tagged = [str(part) for part in mistake["loc"]]
-    path = [part for part in tagged if part not in TAGS]
+    path = [*(part for part in tagged[:-1] if part not in TAGS), *tagged[-1:]]
+    if tagged[-1:] and tagged[-1] in TAGS and mistake["type"] != "extra_forbidden":
+        path = path[:-1]
     field = ".".join(path)
     match mistake["type"]:
         case "extra_forbidden":

@@ -298,7 +298,7 @@ def test_elastic_workers_need_not_share_a_batch_evenly() -> None:
 def test_the_recipe_s_and_the_source_s_options_are_in_the_key() -> None:
     assert key_fields(least("model.width=8").model)["width"] == 8
     assert key_fields(least().model) != key_fields(least("model.penalties.r1=null").model)
-    assert key_fields(least().data) == {"source": "digits"}
+    assert key_fields(least().data) == {"source": "digits", "imbalance": 1.0}
 
 
 def test_the_gate_is_in_no_key() -> None:
@@ -312,3 +312,17 @@ def test_reading_an_experiment_imports_no_torch() -> None:
               "print(sorted({'torch', 'sklearn', 'ray', 'prefect', 'tensorboard'} & {*sys.modules}))")
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_what_is_computed_again_is_not_compiled(network: str) -> None:
+    works = f"train.compile=false works, or model.{network}.checkpointing=false"
+    with pytest.raises(ConfigError, match=re.escape(works)):
+        least(f"model.{network}.checkpointing=true", "train.compile=true")
+    least(f"model.{network}.checkpointing=true")
+    least("train.compile=true")
+
+
+def test_a_key_that_is_the_name_of_a_form_is_named_as_unknown() -> None:
+    with pytest.raises(ConfigError, match=r"model\.generator\.dcgan: unknown key"):
+        least("model.generator={dcgan: {norm: batch}}")

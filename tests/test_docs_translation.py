@@ -19,7 +19,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "translation.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.slow
+@pytest.mark.system
 def test_the_page_works_from_top_to_bottom(embedded: Prefect, tmp_path: Path) -> None:
     environment = {**embedded.environment(), "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
                    "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PAGE.parents[1])}

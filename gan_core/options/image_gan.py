@@ -33,8 +33,9 @@ class ImageGanOptions(Config):
     auxiliary_weight: float = Field(1.0, gt=0, description="of the classifier's loss, for condition: auxiliary")
     penalties: Penalties = Penalties()
     targets: Targets = Targets()
-    instance_noise: InstanceNoise | None = None
-    augment: Augmentation | None = Field(None, description="of what discriminators see, for small data")
+    instance_noise: InstanceNoise | None = Field(None, examples=[{"std": 0.1, "until": 51_200}])
+    augment: Augmentation | None = Field(None, description="of what discriminators see, for small data",
+                                         examples=[{"method": "ada"}])
     generator_optimizer: Optimizer = Adam()
     discriminator_optimizer: Optimizer = Adam()
 

@@ -62,12 +62,12 @@ class Penalties(Config):
     """Penalties on the discriminator; those on weights on either network."""
 
     clip: float | None = Field(None, gt=0, description="weights are cut to ± this after each step", examples=[0.01])
-    gradient: GradientPenalty | None = Field(None, description="WGAN-GP's")
-    dragan: Dragan | None = None
-    zero_centred: ZeroCentred | None = None
-    r1: GradientAt | None = Field(None, description="at real images")
-    r2: GradientAt | None = Field(None, description="at generated images")
-    consistency: Consistency | None = None
+    gradient: GradientPenalty | None = Field(None, description="WGAN-GP's", examples=[{"weight": 10.0}])
+    dragan: Dragan | None = Field(None, examples=[{"weight": 10.0}])
+    zero_centred: ZeroCentred | None = Field(None, examples=[{"weight": 10.0}])
+    r1: GradientAt | None = Field(None, description="at real images", examples=[{"gamma": 1.0}])
+    r2: GradientAt | None = Field(None, description="at generated images", examples=[{"gamma": 1.0}])
+    consistency: Consistency | None = Field(None, examples=[{"real": 10.0, "fake": 10.0}])
     discriminator_weights: OnWeights = OnWeights()
     generator_weights: OnWeights = OnWeights()
 

@@ -30,7 +30,8 @@ class Fall(Config):
 class _Descent(Config):
     learning_rate: float = Field(2e-4, gt=0, le=1)
     weight_decay: float = Field(0.0, ge=0, le=1, description="L2 in the gradient; of adamw beside it")
-    fall: Fall | None = Field(None, description="how the learning rate falls; null: not")
+    fall: Fall | None = Field(None, description="how the learning rate falls; null: not",
+                              examples=[{"until": 102_400}])
 
 
 class Adam(_Descent):

@@ -25,8 +25,20 @@ def conditions_of(options: ImageGanOptions, data: DataSpec) -> Conditions:
                 raise ConfigError(f"model.attributes: {name}: {_instead(name, [*known])}")
         return Conditions(attributes=tuple(known[name] for name in options.attributes))
     if not data.classes:
-        raise ConfigError("model.conditional: true, but the data has no labels; model.conditional=false works")
+        raise ConfigError(f"model.conditional: true, but the data has no labels; {_without(options)}")
     return Conditions(classes=data.classes)
+
+
+def _without(options: ImageGanOptions) -> str:
+    """What makes the same networks work without labels."""
+    needed = ["model.conditional=false"]
+    if getattr(options.generator, "norm", "none") == "conditional_batch":
+        needed.append("model.generator.norm=batch")
+    if options.discriminator.condition == "auxiliary":
+        needed.append("model.discriminator.condition=projection")
+    if options.wrong_labels:
+        needed.append("model.wrong_labels=0")
+    return f"{' with '.join(needed)} works"
 
 
 def _instead(name: str, known: list[str]) -> str:

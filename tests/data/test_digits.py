@@ -4,6 +4,8 @@ import re
 from collections import Counter
 
 import numpy as np
+import pytest
+from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
 from gan_core.data.source import SPLITS, Example
@@ -49,3 +51,48 @@ def test_a_split_that_it_lacks_has_nothing() -> None:
 def test_a_part_is_that_stretch_of_its_split() -> None:
     whole, part = list(Digits().examples("test")), list(Digits().part("test", 100, 120))
     assert [e.where for e in part if isinstance(e, Example)] == [e.where for e in whole[100:120]]
+
+
+# a long tail
+
+
+def sizes(source: Digits, split: str = "train") -> list[int]:
+    """The examples of each digit."""
+    counts = Counter(e.label for e in source.examples(split) if isinstance(e, Example))
+    return [counts[digit] for digit in range(10)]
+
+
+def test_a_long_tail_falls_from_all_of_the_first_class_by_one_factor_to_the_last() -> None:
+    whole, cut = sizes(Digits()), sizes(Digits(imbalance=50))
+    assert cut == [128, 77, 52, 35, 22, 15, 9, 6, 4, 3]
+    assert all(abs(left - all_of * 50 ** (-digit / 9)) <= 0.5
+               for digit, (left, all_of) in enumerate(zip(cut, whole, strict=True)))
+
+
+def test_a_class_keeps_one_example_at_least() -> None:
+    assert min(sizes(Digits(imbalance=1e6))) == 1
+
+
+def test_what_is_left_are_training_digits_in_their_order() -> None:
+    whole, cut = ([e.where for e in Digits(imbalance=ratio).examples("train") if isinstance(e, Example)]
+                  for ratio in (1, 50))
+    assert cut == [where for where in whole if where in cut]
+    assert len(cut) == len({*cut}) == Digits(imbalance=50).splits()["train"]
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_validation_and_test_stay_whole(split: str) -> None:
+    assert sizes(Digits(imbalance=50), split) == sizes(Digits(), split)
+    assert Digits(imbalance=50).splits()[split] == Digits().splits()[split]
+
+
+def test_a_part_of_a_long_tail_is_that_stretch_of_it() -> None:
+    source = Digits(imbalance=50)
+    whole, part = list(source.examples("train")), list(source.part("train", 300, 400))
+    assert [e.where for e in part] == [e.where for e in whole[300:]]
+
+
+@pytest.mark.parametrize("ratio", [0.5, float("inf"), float("nan")])
+def test_an_imbalance_that_is_none_is_refused(ratio: float) -> None:
+    with pytest.raises(ValidationError):
+        Digits(imbalance=ratio)

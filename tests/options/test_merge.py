@@ -62,7 +62,7 @@ def test_null_takes_a_block_out() -> None:
 
 def test_whole_blocks_are_taken_as_they_are() -> None:
     assert Dcgan(penalties=Penalties()).penalties == Penalties()
-    assert Dcgan(penalties={"r1": GradientAt(gamma=3)}).penalties.r1 == GradientAt(gamma=3)  # type: ignore[arg-type]
+    assert Dcgan(penalties={"r1": GradientAt(gamma=3)}).penalties.r1 == GradientAt(gamma=3)
     assert Sngan(generator=DcganGenerator()).generator == DcganGenerator()
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from gan_core.config import Experiment, experiment_from, with_overrides
 from gan_core.errors import ConfigError
 from gan_core.options.conditions import Attribute
+from gan_core.options.losses import InstanceNoise, Penalties
+from gan_core.options.optimizers import Adam, Fall
+from gan_core.systems.dcgan import Dcgan
 
 # recipe, its settings, the value that is refused, and values that are offered in its place
 REFUSED: dict[str, tuple[str, dict[str, Any], str, list[str]]] = {
@@ -143,6 +147,11 @@ def test_an_attribute_without_a_choice_or_a_range_is_refused(given: dict[str, An
     ({"augment": {"start": 0.1}}, "model.augment.start: unknown key; known: method, policy"),
     ({"penalties": {"r1": {"gama": 1}}},
      "model.penalties.r1.gama: unknown key; did you mean 'gamma'? known: gamma, every"),
+    ({"penalties": {"r1": 3}},
+     "model.penalties.r1: 3: input should be a valid dictionary or instance of GradientAt; {\"gamma\": 1.0} works"),
+    ({"augment": "ada"}, "model.augment: 'ada' is no block of settings; {\"method\": \"ada\"} works"),
+    ({"instance_noise": 0.1}, "model.instance_noise: 0.1: input should be a valid dictionary or instance of "
+                              "InstanceNoise; {\"std\": 0.1, \"until\": 51200} works"),
     ({"instance_noise": {}}, "model.instance_noise.until: missing; 51200 works"),
 ])
 def test_a_mistake_in_a_block_of_several_forms_is_named_by_the_field_s_own_path(
@@ -153,3 +162,15 @@ def test_a_mistake_in_a_block_of_several_forms_is_named_by_the_field_s_own_path(
     assert str(caught.value).startswith(f"experiment: {told}")
     if not told.endswith("{"):
         assert str(caught.value) == f"experiment: {told}"
+
+
+def _examples(kind: type[BaseModel]) -> Iterator[tuple[type[BaseModel], str, Any]]:
+    for name, field in kind.model_fields.items():
+        yield from ((kind, name, example) for example in field.examples or ())
+
+
+@pytest.mark.parametrize(("kind", "name", "example"), [
+    *_examples(Dcgan), *_examples(Penalties), *_examples(Adam), *_examples(Fall), *_examples(InstanceNoise)])
+def test_a_value_that_is_shown_as_one_that_works_does(kind: type[BaseModel], name: str, example: Any) -> None:
+    others = {"until": 51_200} if kind in (Fall, InstanceNoise) else {}
+    assert getattr(kind.model_validate({**others, name: example}), name) is not None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 import torch
 from torch.nn.functional import cross_entropy, softplus
 
+from gan_core.config import with_overrides
 from gan_core.errors import ConfigError
 from gan_core.losses.auxiliary import attribute_loss
 from gan_core.recipes.conditioning import with_wrong_labels
@@ -58,9 +60,19 @@ def test_attributes_of_data_that_has_none_are_refused() -> None:
         game(attributes=["hair"], columns=())
 
 
-def test_labels_that_are_asked_for_and_not_there_are_a_mistake_in_the_config() -> None:
-    with pytest.raises(ConfigError, match=r"the data has no labels; model\.conditional=false works"):
-        game(classes=0)
+@pytest.mark.parametrize(("system", "offered"), [
+    ("dcgan", ["conditional=false"]), ("biggan", ["conditional=false"]),
+    ("sngan", ["conditional=false", "generator.norm=batch"]),
+    ("acgan", ["conditional=false", "discriminator.condition=projection", "wrong_labels=0"]),
+])
+def test_labels_that_are_asked_for_and_not_there_are_refused_with_settings_that_do_without(
+    system: str, offered: list[str]
+) -> None:
+    options: dict[str, Any] = {"wrong_labels": 0.1} if system == "acgan" else {}
+    with pytest.raises(ConfigError, match=r"^model\.conditional: true, but the data has no labels; ") as caught:
+        game(system, classes=0, **options)
+    assert re.findall(r"model\.([\w.]+=\w+)", str(caught.value)) == offered
+    assert not game(system, classes=0, **with_overrides(options, offered)).conditions
 
 
 def test_labels_are_left_out_when_not_asked_for() -> None:

@@ -180,7 +180,7 @@ def test_the_finished_run_is_a_bundle_that_translates_both_ways(trained: Store, 
     assert (there != generator.sample(5, images=images, label=0)).any()
 
 
-@pytest.mark.slow
+@pytest.mark.system
 def test_light_digits_become_dark_ones_and_come_back(
     tmp_path: Path, domains: Store, settings: Experiment
 ) -> None:

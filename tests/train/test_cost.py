@@ -154,7 +154,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.system
 @pytest.mark.parametrize(("side", "batch"), [(32, 128), (64, 48)])
 def test_the_peak_is_what_a_step_takes_of_the_host(side: int, batch: int) -> None:
     done = subprocess.run(
