@@ -392,7 +392,7 @@ def test_every_source_is_listed_with_its_options(gan: Gan) -> None:
         {"name": "side", "required": False, "default": 8, "about": ""},
         {"name": "wrong", "required": False, "default": False, "about": ""},
     ]}
-    assert listed["digits"]["options"] == []
+    assert [option["name"] for option in listed["digits"]["options"]] == ["imbalance"]
     url = listed["image_folder"]["options"][0]
     assert (url["name"], url["required"]) == ("url", True)
     table = gan("dataset", "list").out

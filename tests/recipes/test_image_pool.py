@@ -133,7 +133,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, int, int]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("world", "parts"), [(2, 1), (3, 2)])
+@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("parts", [1, 2])
 def test_workers_return_the_rows_and_hold_the_pool_of_one_bit_for_bit(
     shared: Callable[[int, int, int], dict[str, object]], world: int, parts: int
 ) -> None:

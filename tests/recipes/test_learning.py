@@ -111,7 +111,7 @@ def lr(generator: float, discriminator: float | None = None, **more: Any) -> dic
 
 
 W = {"width": 16, "latent": 32}
-RMS = {"algorithm": "rmsprop"}
+RMS: dict[str, Any] = {"algorithm": "rmsprop"}
 ON_DIGITS: dict[str, Case] = {
     "gan": Case({**W, **lr(1e-3)}, 2),  # 3.5
     "dcgan": Case({**W, **lr(1e-3)}, 8),  # 26
@@ -197,7 +197,7 @@ def test_all_modes_of_the_ring_are_found(shards: Written) -> None:
     model = {**ON_RING["dcgan"].model, "width": 32}
     share = made_of(learn("dcgan", data, shards(data, 1), model, MODES_IMAGES).samples, "ring")
     assert share.modes == 8
-    assert share.high_quality > 0.3
+    assert share.high_quality > 0.6  # 0.94
 
 
 def test_no_system_is_left_out() -> None:
