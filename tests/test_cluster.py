@@ -32,7 +32,7 @@ stop_ray()
 """
 
 
-@pytest.mark.slow
+@pytest.mark.system
 def test_ray_starts_and_ends_beside_matrix_products():
     """In the process that computes it would not: OpenBLAS and fork() wait for each other."""
     program = [sys.executable, "-c", BESIDE.format(then="")]
@@ -41,7 +41,7 @@ def test_ray_starts_and_ends_beside_matrix_products():
     assert done.stdout.strip() == "42"
 
 
-@pytest.mark.slow
+@pytest.mark.system
 def test_ray_ends_with_a_run_that_is_killed():
     waits = "import time; time.sleep(300)"
     with subprocess.Popen([sys.executable, "-c", BESIDE.format(then=waits)], stdout=subprocess.PIPE) as process:

@@ -52,7 +52,7 @@ def fragments() -> list[str]:
     return [block.text for block in blocks() if block.language == "yaml" and not block.name]
 
 
-@pytest.mark.slow
+@pytest.mark.system
 def test_the_page_works_from_top_to_bottom(embedded: Prefect, tmp_path: Path) -> None:
     """A command ends with 0, or with the exit code that its remark says."""
     binaries = Path(sys.executable).parent

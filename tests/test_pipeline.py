@@ -53,7 +53,7 @@ def test_a_small_run_learns_the_digits(undisturbed, embedded):
 
 def test_show_prints_the_version_with_its_metrics_files_and_lineage(undisturbed, embedded):
     shown = json.loads(gan(embedded, "models", "show", "digits@latest", "--store", undisturbed[0], "--json").stdout)
-    assert list(shown) == ["version", "uri", "aliases", "metrics", "files", "lineage"]
+    assert list(shown) == ["version", "uri", "aliases", "inputs", "metrics", "files", "lineage"]
     assert shown["aliases"] == ["champion", "latest"]
     assert list(shown["metrics"]) == list(load_experiment(EXPERIMENT).evaluate.metric_names)
     for measured in shown["metrics"].values():
@@ -149,6 +149,7 @@ def test_a_flipped_byte_is_named_by_verify(finished, embedded):
     assert shard.name in verified.stdout
 
 
+@pytest.mark.system
 def test_torchrun_without_ray_makes_the_same_bytes(undisturbed, tmp_path):
     torchrun = [str(Path(sys.executable).with_name("torchrun")), "--nproc-per-node", "2", "-m", "gan_core.train"]
     command = [*torchrun, EXPERIMENT, "--store", str(tmp_path), *settings()]
@@ -171,6 +172,7 @@ def test_ctrl_c_ends_a_run_with_130_and_one_line_and_leaves_nothing_running(tmp_
     assert planned["stages"][1]["action"] == "RESUME"
 
 
+@pytest.mark.system
 def test_killed_before_in_and_after_a_checkpoint_training_ends_with_the_same_bytes(
     undisturbed, tmp_path, served, embedded
 ):

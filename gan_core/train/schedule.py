@@ -8,7 +8,7 @@ def crossed(position: int, *, step: int, every: int) -> bool:
     return position // every > (position - step) // every
 
 
-def ema_decay(batch: int, half_life: float, position: int, ramp_up: float | None = None) -> float:
+def ema_decay(batch: int, half_life: float, position: int = 0, ramp_up: float | None = None) -> float:
     """The share of an average that one step of `batch` images leaves: 0.5 after `half_life` images.
 
     0 when there is no half-life: the average is then the network itself.  With `ramp_up` the half-life is at most that

@@ -73,15 +73,17 @@ CASES: dict[str, dict[str, Any]] = {
     "in two parts without penalty": {"accumulate": 2,
                                      "model": {"generator": {"norm": "group"}, "penalties": {"r1": None}}},
     "wgan": {"model": {"recipe": "wgan", "critic_steps": 2, "penalties": {"r1": None}}},
-    "wgan_gp": {"model": {"recipe": "wgan_gp", "critic_steps": 2, **SGD,
+    # a critic is nearly linear at first: batch norm then subtracts gradients that are nearly equal, and torch's kernel
+    # for channels-last maps sums them less exactly than the other
+    "wgan_gp": {"channels_last": False, "model": {"recipe": "wgan_gp", "critic_steps": 2, **SGD,
                           "penalties": {"r1": None, "consistency": {"shift": 1}}}},
     "dragan, noise, ada": {"model": {"recipe": "dragan", "instance_noise": {"std": 0.2, "until": 1000}, "penalties": {
         "r1": None}, "augment": {"method": "ada", "start": 0.5, "transforms": ["color", "geometry"]}}},
     "acgan, dropout, diffaugment, two judges, wrong labels": {"model": {
         "recipe": "acgan", "penalties": {"r1": None}, "augment": {}, "discriminators": 2, "wrong_labels": 0.3,
         "targets": {"smooth_real": 0.1, "flipped": 0.1}}},
-    "sngan": {"model": {"recipe": "sngan", **SGD, "penalties": {"r1": None}}},
-    "biggan": {"model": {"recipe": "biggan", **SGD, "penalties": {"r1": None}, "latent": 8}},
+    "sngan": {"channels_last": False, "model": {"recipe": "sngan", **SGD, "penalties": {"r1": None}}},
+    "biggan": {"channels_last": False, "model": {"recipe": "biggan", **SGD, "penalties": {"r1": None}, "latent": 8}},
     "r3gan": {"model": {"recipe": "r3gan", "width": 16, "latent": 16,
                         "penalties": {"r1": {"gamma": 1}, "r2": {"gamma": 1}}}},
 }
@@ -117,8 +119,8 @@ def shared(
     return lambda world, name: torch.load(Path(folder) / f"{world}-{name}.pt", weights_only=True)
 
 
-def assert_same(found: Gradients, wanted: Gradients, share: float = 1e-4) -> None:
-    """The same sums in another order: each tensor agrees to that share of its largest element.
+def assert_same(found: Gradients, wanted: Gradients) -> None:
+    """The same sums in another order: each tensor agrees to 1e-4 of its largest element.
 
     Where real and generated images' parts cancel, to 1e-5 of the largest of the phase.
     """
@@ -128,7 +130,7 @@ def assert_same(found: Gradients, wanted: Gradients, share: float = 1e-4) -> Non
         phase = name.rpartition("/")[0]
         largest[phase] = max(largest[phase], float(want.abs().max()))
     for name, want in wanted.items():
-        bound = max(share * float(want.abs().max()), 1e-5 * largest[name.rpartition("/")[0]])
+        bound = max(1e-4 * float(want.abs().max()), 1e-5 * largest[name.rpartition("/")[0]])
         assert (found[name] - want).abs().max() <= bound, name
 
 
@@ -142,8 +144,7 @@ def test_workers_that_share_a_batch_have_the_gradients_of_one_that_takes_it_whol
     found = shared(world, case)
     first = {name: value for name, value in given.items() if name.startswith("0/")}
     first_found = {name: value for name, value in found["given"].items() if name.startswith("0/")}
-    # each batch norm on the way back divides differences of nearly equal numbers, and these generators have the most
-    assert_same(first_found, first, 2e-4 if case in ("sngan", "biggan") else 1e-4)
+    assert_same(first_found, first)
     assert found["given"].keys() == given.keys()
     for net, network in state.snapshot()["networks"].items():
         for name, want in network.items():
