@@ -17,13 +17,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from gan_core.config import Experiment
 from gan_core.errors import StoreError
 from gan_core.manifest import Manifest, Parent, artefact, damaged_files, read_manifest, read_named
 from gan_core.store import Store
 from pipelines.handles import Published
+from pipelines.model_card import model_card
 from pipelines.models import (
     ATTEMPTS,
     CHAMPION,
@@ -45,9 +44,6 @@ from pipelines.models import (
 
 FROM_RUN = ("generator.json", "generator.safetensors", "networks.safetensors")
 FROM_SCORES = ("metrics.json", "samples.png", "report.html")
-LICENCE_NOT_STATED = "unknown"  # Hugging Face's own word for it
-PROVENANCE = ("n_real", "n_fake", "split", "network")
-METRIC_HEAD = ["metric", "value", "real", "generated", "split", "network", "how"]
 
 
 def publish(
@@ -133,10 +129,10 @@ def _bundle(
     files = {path: read_named(store, run_prefix, run, path) for path in FROM_RUN}
     files |= {path: read_named(store, scores_prefix, scores, path) for path in FROM_SCORES}
     files["config.json"] = (json.dumps(experiment.as_json(), indent=1) + "\n").encode()
-    card = _model_card(
+    card = model_card(
         experiment,
         metrics=json.loads(files["metrics.json"]),
-        output=json.loads(files["generator.json"])["output"],
+        specification=json.loads(files["generator.json"]),
         origin=[(p.kind, _short(store, p.uri), p.digest) for p in lineage(store, parents)],
     )
     files["README.md"] = card.encode()
@@ -173,92 +169,3 @@ def _facts(experiment: Experiment, metrics: Mapping[str, Mapping[str, Any]]) -> 
 
 def _short(store: Store, uri: str) -> str:
     return uri.removeprefix(f"{store.url}/")
-
-
-# --- the model card ---------------------------------------------------------------------------------------
-
-
-def _model_card(
-    experiment: Experiment,
-    metrics: Mapping[str, Mapping[str, Any]],
-    output: list[int],
-    origin: list[tuple[str, str, str]],
-) -> str:
-    """README.md with Hugging Face's front matter.  origin: (kind, place, digest), what came first first."""
-    licence = experiment.publish.licence
-    front = {
-        "license": LICENCE_NOT_STATED if licence == "not stated" else licence,
-        "library_name": "gan-pipelines",
-        "pipeline_tag": "unconditional-image-generation",
-        "tags": ["gan", experiment.recipe, experiment.source],
-    }
-    options = {k: v for k, v in experiment.as_json()["data"].items() if k != "source"}
-    made_of = [[kind, f"`{place}`", f"`{digest[:12]}`"] for kind, place, digest in origin]
-    return CARD.format(
-        front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
-        name=experiment.name,
-        recipe=experiment.recipe,
-        source=experiment.source,
-        options=f" ({json.dumps(options, sort_keys=True)})" if options else "",
-        size=f"{output[2]}x{output[1]}",
-        channels=f"{output[0]} channel" + ("s" if output[0] > 1 else ""),
-        images=f"{experiment.train.images:,}",
-        metrics=_table(METRIC_HEAD, _metric_rows(metrics)),
-        lineage=_table(["artefact", "in the store", "digest"], made_of),
-    )
-
-
-def _metric_rows(metrics: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
-    rows = []
-    for name, measured in metrics.items():
-        rest = [f"{k}={v}" for k, v in measured.items() if k not in ("value", *PROVENANCE)]
-        value = measured["value"]
-        shown = f"{value:.6g}" if isinstance(value, int | float) else "none"
-        rows.append([name, shown, *(str(measured.get(k, "")) for k in PROVENANCE), ", ".join(rest)])
-    return rows
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
-
-
-CARD = """---
-{front}
----
-
-# {name}
-
-A generator of {size} images with {channels}, trained as `{recipe}` on `{source}`{options} until it had seen
-{images} images.
-
-![samples](samples.png)
-
-## Use
-
-```python
-from gan_core.bundle import load_generator
-generator = load_generator("HERE")  # the path or URL of the directory that holds this card
-images = generator.sample(64, seed=0)  # uint8 [64, C, H, W]; label=3 asks for a class where there are classes
-```
-
-```sh
-gan sample HERE --n 64 --seed 0 --out grid.png
-gan models verify HERE
-```
-
-The same seed gives the same pixels on every machine.
-
-## Measured
-
-{metrics}
-
-Real and generated are counts of images. [metrics.json](metrics.json) has all figures,
-[report.html](report.html) shows them.
-
-## Made from
-
-Data source: `{source}`{options}; the whole configuration is in [config.json](config.json).
-
-{lineage}
-"""

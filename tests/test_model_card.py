@@ -1,0 +1,39 @@
+"""A model card says how to ask this generator for images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from gan_core.config import Experiment
+from pipelines.model_card import model_card
+
+NOISE = {"shape": [8], "distribution": "normal", "classes": 0, "attributes": []}
+DRAWN = "unconditional-image-generation"
+PHOTO = {"shape": [1, 8, 8], "distribution": "image", "classes": 0, "attributes": []}
+
+
+def told(*attributes: dict[str, Any]) -> dict[str, Any]:
+    return {"shape": [len(attributes)], "distribution": "condition", "classes": 0, "attributes": [*attributes]}
+
+
+@pytest.mark.parametrize(("inputs", "tag", "python", "shell"), [
+    ([NOISE], DRAWN, "generator.sample(64, seed=0)", "gan sample HERE --n 64 --seed 0 --out"),
+    ([NOISE, told({"name": "smiling", "kind": "binary"}, {"name": "hair", "kind": "categorical"})],
+     DRAWN, 'generator.sample(64, attributes={"smiling": 1})', "--attributes smiling=1 --out"),
+    ([NOISE, told({"name": "age", "kind": "continuous", "low": 18.5})],
+     DRAWN, 'generator.sample(64, attributes={"age": 18.5})', "--attributes age=18.5 --out"),
+    ([PHOTO, {**told(), "classes": 2}], "image-to-image", "generator.sample(len(photos), images=photos)",
+     "gan sample HERE --images FOLDER --out"),
+], ids=["noise", "attributes", "a continuous attribute", "images"])
+def test_it_asks_as_the_generator_can_be_asked(
+    inputs: list[dict[str, Any]], tag: str, python: str, shell: str, experiment: Callable[..., Experiment]
+) -> None:
+    specification = {"output": [1, 8, 8], "inputs": {str(number): taken for number, taken in enumerate(inputs)}}
+    card = model_card(experiment(), {}, specification, [])
+    assert yaml.safe_load(card.split("---")[1])["pipeline_tag"] == tag
+    assert f"images = {python}" in card
+    assert shell in card
