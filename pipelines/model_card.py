@@ -56,8 +56,8 @@ def _use(inputs: Collection[Mapping[str, Any]]) -> dict[str, str]:
     """How a generator with these inputs is asked for images."""
     if any(taken["distribution"] == "image" for taken in inputs):
         return {"tag": "image-to-image", "shell": "--images FOLDER",
-                "python": "generator.sample(len(photos), images=photos)  # photos: uint8 [n, C, H, W]; label=0: the way "
-                          "back"}
+                "python": "generator.sample(len(photos), images=photos)  # photos: uint8 [n, C, H, W]; label=0: the "
+                          "way back"}
     attributes = [known for taken in inputs for known in taken.get("attributes", ())]
     if attributes:
         first = attributes[0]
