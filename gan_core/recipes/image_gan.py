@@ -151,7 +151,7 @@ class ImageGan(Defaults):
 
     def _judged(self, nets: Networks, judge: str, shown: Shown) -> tuple[Verdict, Verdict, dict[str, Tensor]]:
         """Of real, of fake, and the squared gradients [n] of the logits at them, as far as these are penalised now."""
-        eager = {name for name, penalty in self._at_images.items() if penalty.every == 1}
+        eager = [name for name, penalty in self._at_images.items() if penalty.every == 1]  # in one order everywhere
         if not eager:
             both = judged_together(nets[judge], shown.real, shown.fake, shown.condition)
             return _verdict(both[0]), _verdict(both[1]), {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gan_core.block import Count
 from gan_core.options.image_gan import ImageGanOptions
 from gan_core.options.networks import DcganDiscriminator, Judge
 from gan_core.options.optimizers import Adam, Optimizer
@@ -17,7 +18,7 @@ class Acgan(ImageGanOptions):
     """The non-saturating loss, and a discriminator that also classifies."""
 
     recipe: Literal["acgan"] = "acgan"
-    latent: int = 110
+    latent: Count = 110
     discriminator: Judge = DcganDiscriminator(norm="batch", condition="auxiliary", dropout=0.5)
     generator_optimizer: Optimizer = Adam(betas=(0.5, 0.999))
     discriminator_optimizer: Optimizer = Adam(betas=(0.5, 0.999))

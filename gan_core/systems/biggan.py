@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gan_core.block import Count
 from gan_core.options.image_gan import ImageGanOptions
 from gan_core.options.losses import Objective, OnWeights, Penalties
 from gan_core.options.networks import BigganDiscriminator, BigganGenerator, Generator, Judge
@@ -23,11 +24,11 @@ class Biggan(ImageGanOptions):
     """BigGAN; `width` is its channel multiplier, 96 in the paper and 64 for small images."""
 
     recipe: Literal["biggan"] = "biggan"
-    latent: int = 120
+    latent: Count = 120
     generator: Generator = BigganGenerator()
     discriminator: Judge = BigganDiscriminator()
     objective: Objective = "hinge"
-    critic_steps: int = 2
+    critic_steps: Count = 2
     penalties: Penalties = Penalties(generator_weights=OnWeights(orthogonal=1e-4))
     generator_optimizer: Optimizer = Adam(learning_rate=5e-5, betas=(0.0, 0.999))
     discriminator_optimizer: Optimizer = Adam(learning_rate=2e-4, betas=(0.0, 0.999))

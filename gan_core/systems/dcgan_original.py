@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gan_core.block import Count
 from gan_core.options.image_gan import ImageGanOptions
 from gan_core.options.networks import DcganOriginalDiscriminator, DcganOriginalGenerator, Generator, Judge
 from gan_core.options.optimizers import Adam, Optimizer
@@ -18,7 +19,7 @@ class DcganOriginal(ImageGanOptions):
     """Radford's DCGAN: batch norm in both networks; 28 × 28 or 64 × 64."""
 
     recipe: Literal["dcgan_original"] = "dcgan_original"
-    latent: int = 100
+    latent: Count = 100
     conditional: bool = False
     generator: Generator = DcganOriginalGenerator()
     discriminator: Judge = DcganOriginalDiscriminator()

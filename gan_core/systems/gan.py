@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gan_core.block import Count
 from gan_core.options.image_gan import ImageGanOptions
 from gan_core.options.losses import Objective
 from gan_core.options.networks import Generator, Judge, MlpDiscriminator, MlpGenerator
@@ -23,7 +24,7 @@ class Gan(ImageGanOptions):
     """Goodfellow's GAN: fully connected networks, non-saturating or minimax."""
 
     recipe: Literal["gan"] = "gan"
-    latent: int = 100
+    latent: Count = 100
     conditional: bool = False
     generator: Generator = MlpGenerator()
     discriminator: Judge = MlpDiscriminator(dropout=0.3)

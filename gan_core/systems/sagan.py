@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gan_core.block import Count
 from gan_core.options.image_gan import ImageGanOptions
 from gan_core.options.losses import Objective
 from gan_core.options.networks import Generator, Judge, ResnetDiscriminator, ResnetGenerator
@@ -18,7 +19,7 @@ class Sagan(ImageGanOptions):
     """Hinge loss, spectral norm and self-attention in both networks."""
 
     recipe: Literal["sagan"] = "sagan"
-    latent: int = 128
+    latent: Count = 128
     generator: Generator = ResnetGenerator(norm="conditional_batch", spectral=True, attention=16)
     discriminator: Judge = ResnetDiscriminator(spectral=True, attention=16)
     objective: Objective = "hinge"

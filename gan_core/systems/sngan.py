@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gan_core.block import Count
 from gan_core.options.image_gan import ImageGanOptions
 from gan_core.options.losses import Objective
 from gan_core.options.networks import Generator, Judge, ResnetDiscriminator, ResnetGenerator
@@ -21,10 +22,10 @@ class Sngan(ImageGanOptions):
     """Hinge loss, spectral norm, residual networks."""
 
     recipe: Literal["sngan"] = "sngan"
-    latent: int = 128
+    latent: Count = 128
     generator: Generator = ResnetGenerator(norm="conditional_batch")
     discriminator: Judge = ResnetDiscriminator(spectral=True)
     objective: Objective = "hinge"
-    critic_steps: int = 5
+    critic_steps: Count = 5
     generator_optimizer: Optimizer = Adam(betas=(0.0, 0.9))
     discriminator_optimizer: Optimizer = Adam(betas=(0.0, 0.9))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gan_core.block import Count
 from gan_core.options.image_gan import ImageGanOptions
 from gan_core.options.losses import Objective, Penalties
 from gan_core.options.networks import DcganDiscriminator, Judge
@@ -24,7 +25,7 @@ class Wgan(ImageGanOptions):
     conditional: bool = False
     discriminator: Judge = DcganDiscriminator(norm="batch")
     objective: Objective = "wasserstein"
-    critic_steps: int = 5
+    critic_steps: Count = 5
     penalties: Penalties = Penalties(clip=0.01)
     generator_optimizer: Optimizer = RmsProp(algorithm="rmsprop")
     discriminator_optimizer: Optimizer = RmsProp(algorithm="rmsprop")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gan_core.block import Count
 from gan_core.options.image_gan import ImageGanOptions
 from gan_core.options.losses import GradientPenalty, Objective, Penalties
 from gan_core.options.optimizers import Adam, Optimizer
@@ -21,7 +22,7 @@ class WganGp(ImageGanOptions):
     recipe: Literal["wgan_gp"] = "wgan_gp"
     conditional: bool = False
     objective: Objective = "wasserstein"
-    critic_steps: int = 5
+    critic_steps: Count = 5
     penalties: Penalties = Penalties(gradient=GradientPenalty(weight=10.0))
     generator_optimizer: Optimizer = Adam(learning_rate=1e-4, betas=(0.0, 0.9))
     discriminator_optimizer: Optimizer = Adam(learning_rate=1e-4, betas=(0.0, 0.9))

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from gan_core.config import experiment_from
+from gan_core.errors import ConfigError
 from gan_core.models.dropout import dropout_from
 from gan_core.recipes.image_gan import ImageGan
 from gan_core.recipes.recipe import DataSpec, build_recipe
@@ -118,6 +119,7 @@ def test_every_recipe_is_resolved_without_torch() -> None:
     code = """
 import sys
 from gan_core.config import experiment_from
+from gan_core.errors import ConfigError
 from gan_core.registry import RECIPES
 
 for recipe in RECIPES:
@@ -130,3 +132,11 @@ assert "torch" not in sys.modules
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [*RECIPES]
+
+
+@pytest.mark.parametrize("field", ["critic_steps", "latent", "width", "discriminators"])
+@pytest.mark.parametrize("recipe", sorted({*RECIPES} - {"cyclegan"}))
+def test_a_count_of_nothing_is_refused_by_every_system(recipe: str, field: str) -> None:
+    raw = {"name": "nothing", "data": {"source": "digits"}, "model": {"recipe": recipe, field: 0}}
+    with pytest.raises(ConfigError, match=rf"model\.{field}: 0: input should be greater than or equal to 1"):
+        experiment_from(raw)
