@@ -1,4 +1,4 @@
-"""What is added up is added in one order in every process, whatever its hashes: else a resume differs in its last bits."""
+"""What is added up is added in one order in every process, or a resume would differ in its last bits."""
 
 from __future__ import annotations
 
