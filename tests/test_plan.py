@@ -18,8 +18,8 @@ from pipelines.stages.publish import publish
 DIGITS = "configs/digits.yaml"
 FILES = {
     "prepare": {"train-00000.arrow": b"shards"},
-    "train": {"generator.json": json.dumps({"output": [1, 8, 8]}).encode(), "generator.safetensors": b"weights",
-              "networks.safetensors": b"raw"},
+    "train": {"generator.json": json.dumps({"inputs": {}, "output": [1, 8, 8]}).encode(),
+              "generator.safetensors": b"weights", "networks.safetensors": b"raw"},
     "evaluate": {"metrics.json": b'{"coverage_pixels": {"value": 0.95}}', "samples.png": b"png",
                  "report.html": b"html"},
 }
