@@ -5,11 +5,11 @@ enough at the start (Zhang et al. 2019, arXiv:1901.09321, "fixup"), and resampli
 A generator starts from learnt 4 × 4 maps, each scaled by a number that is linear in z; a discriminator ends with one
 filter for each of its last maps.  Both are the same otherwise, one the other turned round.
 
-width is the number of channels of maps of up to 32 pixels, halved with each doubling from there on; blocks, expansion
-and cardinality (channels of one group) are the paper's by default.  As published: latent=64, and width=768 for
-CIFAR-10, FFHQ-64 and FFHQ-256 (of which table 2 counts 23.058 and 23.010 million parameters), width=1536 and
-cardinality=32 for ImageNet-32.  ImageNet-64's maps of 64 pixels have 1536 channels too, which is not made here.  Sides
-halve to 4 … 7 pixels, and the maps that a generator starts from have that size.
+width is the number of channels of maps of up to `wide_up_to` pixels, halved with each doubling from there on; blocks,
+expansion and cardinality (channels of one group) are the paper's by default.  As published: latent=64, and width=768
+for CIFAR-10, FFHQ-64 and FFHQ-256 (of which table 2 counts 23.058 and 23.010 million parameters), width=1536 and
+cardinality=32 for ImageNet-32, and these with wide_up_to=64 for ImageNet-64.  Sides halve to 4 … 7 pixels, and the maps
+that a generator starts from have that size.
 
 Labels are embedded beside z, in as many numbers; a discriminator by projection is the product of its output, `width`
 numbers, and an embedding, and has no term that reads no label.
@@ -41,7 +41,7 @@ from gan_core.options.networks import ConditionBy
 
 SLOPE = 0.2
 GAIN = sqrt(2 / (1 + SLOPE**2))  # He et al. 2015: keeps variances through a leaky ReLU
-WIDE_UP_TO = 32  # pixels
+WIDE_UP_TO = 32  # pixels: the largest maps of full width, as published
 
 
 class Block(nn.Module):
@@ -103,13 +103,13 @@ class R3ganGenerator(nn.Module):
 
     def __init__(
         self, shape: tuple[int, int, int], latent: int, width: int, conditions: Mapping[str, Any] | None = None, *,
-        blocks: int = 2, cardinality: int = 16, expansion: int = 2, dropout: float = 0.0, init: str = "auto",
-        spectral: bool = False, checkpointing: bool = False,
+        blocks: int = 2, cardinality: int = 16, expansion: int = 2, wide_up_to: int = WIDE_UP_TO, dropout: float = 0.0,
+        init: str = "auto", spectral: bool = False, checkpointing: bool = False,
     ) -> None:
         super().__init__()
         _refuse_norm_of_nothing(spectral, init)
         told, smallest, widths = Conditions.model_validate(conditions or {}), *_maps(
-            shape, width, cardinality, expansion)
+            shape, width, cardinality, expansion, wide_up_to)
         self.embed = ConditionEmbedding(told, latent) if told else None
         self.basis = GenerativeBasis(2 * latent if told else latent, smallest)
         block = partial(Block, cardinality=cardinality, expansion=expansion, blocks=blocks * len(widths),
@@ -140,12 +140,13 @@ class R3ganDiscriminator(nn.Module):
     def __init__(
         self, shape: tuple[int, int, int], width: int, conditions: Mapping[str, Any] | None = None, *,
         condition: ConditionBy = "projection", blocks: int = 2, cardinality: int = 16, expansion: int = 2,
-        dropout: float = 0.0, init: str = "auto", spectral: bool = False, checkpointing: bool = False,
+        wide_up_to: int = WIDE_UP_TO, dropout: float = 0.0, init: str = "auto", spectral: bool = False,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
         _refuse_norm_of_nothing(spectral, init)
         told, smallest, widths = Conditions.model_validate(conditions or {}), *_maps(
-            shape, width, cardinality, expansion)
+            shape, width, cardinality, expansion, wide_up_to)
         self.map = ConditionMap(told, *shape[1:]) if told and condition == "embedding" else None
         self.from_image = nn.Conv2d(shape[0] + (self.map is not None), widths[-1], 1, bias=False)
         block = partial(Block, cardinality=cardinality, expansion=expansion, blocks=blocks * len(widths),
@@ -173,7 +174,7 @@ class R3ganDiscriminator(nn.Module):
 
 
 def _maps(
-    shape: tuple[int, int, int], width: int, cardinality: int, expansion: int
+    shape: tuple[int, int, int], width: int, cardinality: int, expansion: int, wide_up_to: int
 ) -> tuple[tuple[int, int, int], list[int]]:
     """Shape of the smallest maps, and channels of all, the smallest first.
 
@@ -181,28 +182,24 @@ def _maps(
     """
     count = doublings(shape, "r3gan")
     sides = [min(shape[1:]) >> count - n for n in range(count + 1)]
-    if not _falls_into_groups(sides, width, cardinality, expansion):
+    widths = _widths(sides, width, wide_up_to)
+    if not _falls_into_groups(widths, cardinality, expansion):
         works = min((other for other in range(1, 2 * width + cardinality)
-                     if _falls_into_groups(sides, other, cardinality, expansion)), key=lambda other: abs(other - width))
-        raise ConfigError(f"width: {width} makes blocks of {', '.join(map(str, _wide(sides, width, expansion)))} "
-                          f"channels, which do not fall into groups of cardinality={cardinality}; width={works} works, "
-                          "and so does cardinality=1")
-    widths = _widths(sides, width)
+                     if _falls_into_groups(_widths(sides, other, wide_up_to), cardinality, expansion)),
+                    key=lambda other: abs(other - width))
+        wide = ", ".join(str(expansion * channels) for channels in dict.fromkeys(widths))
+        raise ConfigError(f"width: {width} makes blocks of {wide} channels, which do not fall into groups of "
+                          f"cardinality={cardinality}; width={works} works, and so does cardinality=1")
     return (widths[0], shape[1] >> count, shape[2] >> count), widths
 
 
-def _widths(sides: list[int], width: int) -> list[int]:
+def _widths(sides: list[int], width: int, wide_up_to: int) -> list[int]:
     """Channels of maps of these sides."""
-    return [max(1, width >> max(0, ceil(log2(side / WIDE_UP_TO)))) for side in sides]
+    return [max(1, width >> max(0, ceil(log2(side / wide_up_to)))) for side in sides]
 
 
-def _wide(sides: list[int], width: int, expansion: int) -> list[int]:
-    """Channels inside the blocks, each number once."""
-    return [expansion * channels for channels in dict.fromkeys(_widths(sides, width))]
-
-
-def _falls_into_groups(sides: list[int], width: int, cardinality: int, expansion: int) -> bool:
-    return all(wide < cardinality or wide % cardinality == 0 for wide in _wide(sides, width, expansion))
+def _falls_into_groups(widths: list[int], cardinality: int, expansion: int) -> bool:
+    return all(wide < cardinality or wide % cardinality == 0 for wide in (expansion * channels for channels in widths))
 
 
 def _refuse_norm_of_nothing(spectral: bool, init: str) -> None:

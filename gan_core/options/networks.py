@@ -16,6 +16,7 @@ Init = Literal["auto", "normal", "orthogonal", "he", "xavier"]
 ConditionBy = Literal["projection", "embedding", "auxiliary"]
 
 SPECTRAL = "spectral norm: weights divided by their largest singular value (Miyato et al. 2018)"
+WIDE_UP_TO = "side of the largest maps that have all `width` channels; each doubling from there halves them"
 CHECKPOINTING = "compute activations again in the backward pass instead of keeping them: less memory, a third more time"
 INIT = "fresh weights: N(0, 0.02²), orthogonal, He or Xavier; auto: the family's own"
 ATTENTION = "side of the maps that attend to themselves; null: none do"
@@ -131,6 +132,7 @@ class R3ganGenerator(_Network):
     blocks: Count = Field(2, description="residual blocks of each map size")
     cardinality: Count = Field(16, description="channels of one group of a convolution")
     expansion: Count = Field(2, description="how much wider the grouped convolutions are than the blocks")
+    wide_up_to: Count = Field(32, description=WIDE_UP_TO, examples=[8])
     checkpointing: bool = Field(False, description=CHECKPOINTING)
 
 
@@ -141,6 +143,7 @@ class R3ganDiscriminator(_Judge):
     blocks: Count = Field(2, description="residual blocks of each map size")
     cardinality: Count = Field(16, description="channels of one group of a convolution")
     expansion: Count = Field(2, description="how much wider the grouped convolutions are than the blocks")
+    wide_up_to: Count = Field(32, description=WIDE_UP_TO, examples=[8])
     checkpointing: bool = Field(False, description=CHECKPOINTING)
 
 

@@ -87,6 +87,17 @@ def test_maps_of_more_than_32_pixels_have_half_the_channels(size: int, side: int
     assert [block.widen.in_channels for block in judge.layers.blocks if isinstance(block, Block)][::2] == channels[::-1]
 
 
+@pytest.mark.parametrize(("size", "wide_up_to", "channels"), [
+    (28, 7, [64, 32, 16]), (28, 14, [64, 64, 32]), (8, 4, [64, 32]), (64, 64, [64] * 5), (64, 1, [16, 8, 4, 2, 1]),
+])
+def test_maps_halve_their_channels_from_the_side_that_is_set(size: int, wide_up_to: int, channels: list[int]) -> None:
+    with torch.device("meta"):
+        made = R3ganGenerator((1, size, size), 4, 64, cardinality=1, wide_up_to=wide_up_to)
+        judge = R3ganDiscriminator((1, size, size), 64, cardinality=1, wide_up_to=wide_up_to)
+    assert [block.widen.in_channels for block in made.layers.blocks if isinstance(block, Block)][::2] == channels
+    assert [block.widen.in_channels for block in judge.layers.blocks if isinstance(block, Block)][::2] == channels[::-1]
+
+
 def test_a_width_that_does_not_fall_into_groups_is_answered_with_one_that_does() -> None:
     with pytest.raises(ConfigError, match=r"width: 20 makes blocks of 40 channels, .* cardinality=16; width=16 works"):
         R3ganGenerator((1, 32, 32), 4, 20)
