@@ -91,7 +91,8 @@ class Run:
         def work(step: Step) -> None:
             from pipelines.stages.train import train
 
-            train(self.store, shards, launch, key=step.key, prefix=step.prefix, begins_from=step.begins_from)
+            train(self.store, self.experiment, shards, launch, key=step.key, prefix=step.prefix,
+                  begins_from=step.begins_from)
 
         return self._stage("train", Trained, work)
 

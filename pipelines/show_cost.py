@@ -14,7 +14,7 @@ from gan_core.data.attributes import Seen, attributes_in, seen_in
 from gan_core.data.layout import layout_of, most_common
 from gan_core.data.source import Example, source_of
 from gan_core.data.transforms import apply
-from gan_core.errors import DataError
+from gan_core.errors import ConfigError, DataError
 from gan_core.manifest import read_manifest
 from gan_core.recipes.recipe import DataSpec
 from gan_core.store import Store
@@ -29,7 +29,10 @@ UNITS = ("", "k", "M", "G", "T", "P", "E")
 
 
 def show_cost(experiment: Experiment, store: str) -> None:
-    """The table on standard error, or one line that says why there is none."""
+    """The table on standard error, or one line that says why there is none.
+
+    ConfigError when the data is known and the recipe or its networks are not made for it: no run would work.
+    """
     counted = _counted_or_why(experiment, store)
     if counted is None:
         return
@@ -42,7 +45,10 @@ def show_cost(experiment: Experiment, store: str) -> None:
 
 
 def cost_or_none(experiment: Experiment, store: str) -> dict[str, Any] | None:
-    """The cost as plain values; None, and one line on standard error, where it cannot be counted."""
+    """The cost as plain values; None, and one line on standard error, where it cannot be counted.
+
+    ConfigError as of `show_cost`.
+    """
     counted = _counted_or_why(experiment, store)
     return None if counted is None else counted.cost.as_json()
 
@@ -61,12 +67,22 @@ def _counted_or_why(experiment: Experiment, store: str) -> Counted | None:
     world = workers.min if isinstance(workers, Elastic) else workers
     try:
         data, known = data_of(experiment, Store(store))
+    except Exception as error:  # a data set's own code may raise anything, and the settings are shown already
+        _say_not_known(error)
+        return None
+    try:
         switches = expected_switches(experiment.train, device)
         return Counted(count(experiment, data, switches, world=world, device=device), data, known)
-    except Exception as error:  # a data set's own code may raise anything, and the settings are shown already
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        console().print(f"what a step costs is not known: {first}", soft_wrap=True)
+    except ConfigError:
+        raise
+    except Exception as error:  # so may a recipe's
+        _say_not_known(error)
         return None
+
+
+def _say_not_known(error: Exception) -> None:
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    console().print(f"what a step costs is not known: {first}", soft_wrap=True)
 
 
 def data_of(experiment: Experiment, store: Store) -> tuple[DataSpec, str]:

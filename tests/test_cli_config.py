@@ -95,6 +95,20 @@ def test_data_that_is_not_there_is_one_line_and_the_settings_are_shown_all_the_s
     assert as_json(capsys, *words)["cost"] is None
 
 
+@pytest.mark.parametrize(("model", "advice"), [
+    ("{recipe: dcgan_original}", "dcgan_original makes no images of 8 by 8; 28 by 28 and 64 by 64 work"),
+    ("{recipe: sagan, generator: {attention: 5}}", "attention=8 works"),
+])
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_networks_that_are_not_made_for_the_data_are_refused(
+    model: str, advice: str, form: tuple[str, ...], tmp_path: Path, capsys: Capture
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["config", "show", DIGITS, "--store", str(tmp_path), "--set", f"model={model}", *form])
+    assert ended.value.code == 2
+    assert advice in capsys.readouterr().err
+
+
 def test_a_precision_that_this_machine_has_not_got_is_counted_all_the_same(tmp_path: Path, capsys: Capture) -> None:
     def peak(precision: str) -> int:
         words = (DIGITS, "--store", tmp_path, "--set", f"train.precision={precision}")

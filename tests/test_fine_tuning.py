@@ -118,8 +118,9 @@ def test_the_workers_are_given_the_version_and_its_lineage_is_the_runs(store: St
     prefix = real_shards(store)
     made = a_parent(store, prefix)
     handle = Shards(made.uri, prefix, made.digest)
-    train(store, handle, launch, key=planned.key, prefix=planned.prefix, begins_from=planned.begins_from)
-    train(store, handle, launch, key=planned.key, prefix=planned.prefix)
+    settings = experiment("digits@champion")
+    train(store, settings, handle, launch, key=planned.key, prefix=planned.prefix, begins_from=planned.begins_from)
+    train(store, settings, handle, launch, key=planned.key, prefix=planned.prefix)
     assert given == [(made, version(store, "0001")), (made,)]
     kinds = [parent.kind for parent in lineage(store, given[0])]
     assert kinds == ["shards", "shards", "run", "scores", "version"]
@@ -128,3 +129,14 @@ def test_the_workers_are_given_the_version_and_its_lineage_is_the_runs(store: St
 def real_shards(store: Store) -> str:
     write_shards(Digits(), store, "shards/digits", shard_examples=4096, key="digits")
     return "shards/digits"
+
+
+def test_networks_that_are_not_made_for_the_data_are_refused_before_any_worker_starts(store: Store) -> None:
+    def launch(place: RunPlace, shards: str, parents: tuple[Parent, ...]) -> None:
+        raise AssertionError("workers were started")
+
+    prefix = real_shards(store)
+    made = a_parent(store, prefix)
+    settings = load_experiment("configs/digits.yaml", ["model={recipe: dcgan_original}"])
+    with pytest.raises(ConfigError, match="no images of 8 by 8; 28 by 28 and 64 by 64 work"):
+        train(store, settings, Shards(made.uri, prefix, made.digest), launch, key="0" * 64, prefix="runs/x")

@@ -73,6 +73,12 @@ def fit(
     return finished
 
 
+def data_of(experiment: Experiment, shards: Shards) -> DataSpec:
+    """What the recipe must know of prepared data.  ConfigError where it names attributes that there are not."""
+    known = attributes_of(shards, wanted=getattr(experiment.model, "attributes", ()))
+    return DataSpec(shards.shape, shards.classes, shards.kind, known, shards.facts.get("domains", ""))
+
+
 @dataclass
 class Run:
     """One start of a run on one worker.  observer: on rank 0 alone."""
@@ -103,8 +109,7 @@ class Run:
             Switches.kept(saved["facts"], device, place.store.uri(place.prefix))
         switches.apply()
         refuse_other_kinds(train.augment, shards.kind)
-        known = attributes_of(shards, wanted=getattr(experiment.model, "attributes", ()))
-        data = DataSpec(shards.shape, shards.classes, shards.kind, known, shards.facts.get("domains", ""))
+        data = data_of(experiment, shards)
         recipe = build_recipe(experiment, data)
         uncounted = refuse_what_does_not_fit(experiment, data, switches, workers)
         state = TrainState.fresh(recipe, experiment.seed, device, switches)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
+from gan_core.config import Experiment
 from gan_core.data.shards import open_shards
 from gan_core.manifest import Parent
 from gan_core.store import Store
 from gan_core.train.checkpoint import RunPlace
+from gan_core.train.cost import Uncountable, networks_of
+from gan_core.train.loop import data_of
 from gan_core.train.loop import fit as fit  # what the workers run: its source is part of this stage's key
 from pipelines.handles import Shards
 
@@ -15,12 +19,16 @@ Launch = Callable[[RunPlace, str, tuple[Parent, ...]], None]
 
 
 def train(
-    store: Store, shards: Shards, launch: Launch, *, key: str, prefix: str, begins_from: Parent | None = None
+    store: Store, experiment: Experiment, shards: Shards, launch: Launch, *, key: str, prefix: str,
+    begins_from: Parent | None = None,
 ) -> None:
     """Has `launch` run gan_core.train.loop.fit on the workers until the run under `prefix` is finished.
 
     begins_from: the published version whose weights it begins with.
-    Raises DamagedFile before any worker starts when a shard is not what its manifest says.
+    Raises, before any worker starts, DamagedFile when a shard is not what its manifest says, and ConfigError when the
+    recipe or its networks are not made for such data.
     """
-    open_shards(store, shards.prefix)
+    data = open_shards(store, shards.prefix)
+    with suppress(Uncountable):  # a recipe that cannot do without weights is seen when it runs
+        networks_of(experiment, data_of(experiment, data))
     launch(RunPlace(store, prefix, key), shards.prefix, (shards.parent(), *((begins_from,) if begins_from else ())))
