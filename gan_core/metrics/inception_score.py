@@ -30,17 +30,23 @@ def inception_score(probabilities: NDArray[Any], splits: int = 10, seed: int = 0
     with few images scores too low, so compare only at equal n and splits.  Logits become probabilities by
     scipy.special.softmax(logits, axis=1).  DataError for what are no probabilities, and for fewer images than parts.
     """
-    known = probabilities.astype(np.float64)
-    if known.ndim != 2 or not known.size or not (known >= 0).all() or (abs(known.sum(axis=1) - 1) > SUM_TOLERANCE).any():
-        raise DataError(f"an array of shape {probabilities.shape} is not one of class probabilities: [n, K], none below "
-                        "0, each row summing to 1; take the softmax of logits first")
-    if not 1 <= splits <= len(known):
-        raise DataError(f"{len(known)} images do not make {splits} parts; splits={min(10, len(known))} works")
-    known = known[np.random.default_rng(seed).permutation(len(known))]
-    scores = [_score(part) for part in np.array_split(known, splits)]
+    n = len(probabilities)
+    if not _are_probabilities(probabilities):
+        raise DataError(f"an array of shape {probabilities.shape} holds no class probabilities: [n, K], none below 0, "
+                        "each row summing to 1; take the softmax of logits first")
+    if not 1 <= splits <= n:
+        raise DataError(f"{n} images do not make {splits} parts; splits={min(10, n)} works")
+    parts = np.array_split(np.random.default_rng(seed).permutation(n), splits)
+    scores = [_score(probabilities[part].astype(np.float64)) for part in parts]
     return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
 
 
 def _score(probabilities: NDArray[np.float64]) -> float:
     """rel_entr takes 0 log 0 as 0."""
     return float(np.exp(rel_entr(probabilities, probabilities.mean(axis=0)).sum(axis=1).mean()))
+
+
+def _are_probabilities(given: NDArray[Any]) -> bool:
+    if given.ndim != 2 or not given.size or not (given >= 0).all():
+        return False
+    return bool((abs(given.sum(axis=1, dtype=np.float64) - 1) <= SUM_TOLERANCE).all())

@@ -26,7 +26,7 @@ def test_images_that_the_classifier_cannot_tell_apart_score_1():
     assert found.mean == pytest.approx(1, abs=1e-12)
 
 
-@pytest.mark.parametrize("classes", [2, 10, 1000])
+@pytest.mark.parametrize("classes", [2, 10, 100])
 def test_sure_and_even_classes_score_their_number(classes):
     found = inception_score(np.eye(classes)[np.repeat(np.arange(classes), 4)], splits=1)
     assert found.mean == pytest.approx(classes, rel=1e-12)
