@@ -36,12 +36,14 @@ from pydantic_core import ErrorDetails
 from gan_core.block import Config as Config
 from gan_core.block import Count as Count
 from gan_core.errors import ConfigError
+from gan_core.options.feature_networks import NAMED, NetworkFile
 from gan_core.options.losses import METHODS
 from gan_core.options.networks import FAMILIES
 from gan_core.options.optimizers import ALGORITHMS
 from gan_core.registry import RECIPES, SOURCES, Registry, recipe_options
 from gan_core.transforms import KINDS, Transform
 
+NetworkName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]  # no underscore: it ends a metric's name
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 
@@ -218,7 +220,8 @@ class TrainConfig(Config):
         return self
 
 
-FeatureNetwork = Literal["domain", "pixels"]
+OWN_NETWORKS = ("domain", "pixels", "random")  # which need no file
+Also = Literal["sliced_wasserstein", "inception_score", "class_kl", "ms_ssim", "memorisation", "class_fd"]
 Split = Literal["train", "validation", "test"]
 
 
@@ -227,7 +230,15 @@ class EvaluateConfig(Config):
 
     split: Split = "test"
     samples: Count | None = Field(None, description="real and generated images compared; all of the split when null")
-    networks: tuple[FeatureNetwork, ...] = ("domain", "pixels")
+    networks: tuple[str, ...] = Field(
+        ("domain", "pixels"),
+        description="what images go through: domain, pixels, random (convolutions), inception (TensorFlow's of 2015: "
+                    "FID), or a name of network_files", examples=[["domain", "inception"]])
+    network_files: dict[NetworkName, NetworkFile] = Field(
+        default_factory=dict, description="TorchScript files by the name that metrics carry: {url, sha256, range, …}")
+    also: tuple[Also, ...] = Field(
+        (), description="measured besides: sliced_wasserstein on each network, inception_score and class_fd on domain, "
+                        "class_kl, ms_ssim (diversity within classes), memorisation", examples=[["sliced_wasserstein"]])
     k: Count = Field(5, description="neighbours that set the radius of precision, recall, density, coverage")
     kid_subsets: Count = 100
     kid_subset_size: Count = Field(1000, description="at most all samples")
@@ -241,13 +252,42 @@ class EvaluateConfig(Config):
         if len(set(self.networks)) != len(self.networks) or not self.networks:
             raise ValueError(f"evaluate.networks={list(self.networks)} names none or one twice; "
                              "[domain, pixels] works")
+        taken = sorted({*OWN_NETWORKS, *NAMED} & self.network_files.keys())
+        if taken:
+            raise ValueError(f"evaluate.network_files names '{taken[0]}', which is known already; my-{taken[0]} works")
+        known = (*OWN_NETWORKS, *NAMED, *self.network_files)
+        for name in self.networks:
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                hint = f"did you mean '{near[0]}'? " if near else ""
+                raise ValueError(f"evaluate.networks names '{name}', which is not known; {hint}known: "
+                                 f"{', '.join(known)}; others by evaluate.network_files")
+        if "memorisation" in self.also and self.split == "train":
+            raise ValueError("evaluate.also=memorisation compares with examples that were not trained on, and evaluate."
+                             "split=train are those; evaluate.split=test works")
         return self
 
     @property
     def metric_names(self) -> tuple[str, ...]:
         """Every metric that evaluate reports; the name carries the feature network's."""
-        measures = {"domain": ("fd", "kid", *NEIGHBOUR_METRICS), "pixels": NEIGHBOUR_METRICS}
-        return (*(f"{m}_{n}" for n in self.networks for m in measures[n]), "class_agreement")
+        return (*self.feature_metrics, "class_agreement", *self.also_names)
+
+    @property
+    def feature_metrics(self) -> tuple[str, ...]:
+        """Those between two sets of features."""
+        all_of_them = ("fd", "kid", *NEIGHBOUR_METRICS)  # pixels are too many for a covariance
+        return tuple(f"{measure}_{network}" for network in self.networks
+                     for measure in (NEIGHBOUR_METRICS if network == "pixels" else all_of_them))
+
+    @property
+    def also_names(self) -> tuple[str, ...]:
+        """The metrics that `also` asks for."""
+        names: dict[str, tuple[str, ...]] = {
+            "sliced_wasserstein": tuple(f"sliced_wasserstein_{network}" for network in self.networks),
+            "inception_score": ("inception_score_domain",), "class_kl": ("class_kl",), "ms_ssim": ("ms_ssim",),
+            "memorisation": ("memorisation_domain",), "class_fd": ("class_fd_domain",),
+        }
+        return tuple(dict.fromkeys(name for asked in self.also for name in names[asked]))
 
 
 NEIGHBOUR_METRICS = ("precision", "recall", "density", "coverage")

@@ -7,7 +7,7 @@ data set only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,14 +111,23 @@ class DomainNetwork:
 
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """[n, C, H, W] uint8 -> [n, 64] float32.  DataError for images of another shape."""
+        return self._of_each(images, self.network, FEATURES)
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """[n, C, H, W] uint8 -> [n, classes] float32 of sum 1.  DataError as of `features`, and without classes."""
+        return self._of_each(images, lambda batch: self.network.logits(batch).softmax(1), self.facts.classes)
+
+    def _of_each(
+        self, images: NDArray[np.uint8], forward: Callable[[Tensor], Tensor], numbers: int
+    ) -> NDArray[np.float32]:
         if images.ndim != 4 or images.shape[1:] != self.facts.shape or images.dtype != np.uint8:
             raise DataError(f"images {images.dtype} {images.shape} do not fit the domain network, "
                             f"which was made for uint8 (n, {', '.join(map(str, self.facts.shape))})")
-        made = np.empty((len(images), FEATURES), np.float32)
+        made = np.empty((len(images), numbers), np.float32)
         with one_thread(), torch.inference_mode():
             for start in range(0, len(images), FEATURE_BATCH):
                 batch = images[start : start + FEATURE_BATCH]
-                made[start : start + len(batch)] = self.network(_normalised(batch)).numpy()
+                made[start : start + len(batch)] = forward(_normalised(batch)).numpy()
         return made
 
     def save(self, directory: Path) -> None:

@@ -19,11 +19,13 @@ from gan_core.config import NEIGHBOUR_METRICS, Config, EvaluateConfig
 from gan_core.data.shards import Shards, Split
 from gan_core.errors import DataError
 from gan_core.metrics.agreement import class_agreement, training_subset
+from gan_core.metrics.also import also_measured
 from gan_core.metrics.domain import DomainNetwork
 from gan_core.metrics.frechet import frechet_distance
 from gan_core.metrics.kernel import kernel_distance
 from gan_core.metrics.moments import Moments
 from gan_core.metrics.neighbours import neighbours
+from gan_core.metrics.seen import features_by, stated
 
 CLASS_AGREEMENT = "class_agreement"
 
@@ -31,8 +33,8 @@ CLASS_AGREEMENT = "class_agreement"
 class Measured(Config):
     """One metric's value with what it takes to measure it again.
 
-    network: what the images went through ('domain', 'pixels', 'svc').  k: neighbours, where the metric has
-    them.  subsets, subset_size: those of the kernel distance, as evaluated.
+    network: what the images went through ('domain', 'pixels', 'svc', …).  k: neighbours, where the metric has
+    them.  subsets, subset_size: those of the kernel distance, as evaluated.  sha256, resizer: of a network in a file.
     """
 
     value: FiniteFloat
@@ -44,6 +46,8 @@ class Measured(Config):
     k: int | None = None
     subsets: int | None = None
     subset_size: int | None = None
+    sha256: str | None = None
+    resizer: str | None = None
 
 
 def requested_labels(shards: Shards, config: EvaluateConfig) -> NDArray[np.int64] | None:
@@ -92,6 +96,8 @@ def measure(
     if requested is not None and shards.split("train").labels is not None:
         agreement = _agreement(shards, generated, requested)
         measured[CLASS_AGREEMENT] = Measured(value=agreement, network="svc", **terms)
+    for name, (value, network) in also_measured(shards, real, generated, requested, config, domain).items():
+        measured[name] = Measured(value=value, network=network, **stated(network, config), **terms)
     return measured
 
 
@@ -102,9 +108,9 @@ def compared(
     terms = {"n_real": len(real), "n_fake": len(generated), "split": config.split, "seed": config.seed}
     measured: dict[str, Measured] = {}
     for network in config.networks:
-        wanted = [name for name in config.metric_names if name.endswith(f"_{network}")]
-        seen_real, seen_fake = _seen_by(network, real, domain), _seen_by(network, generated, domain)
-        measured |= _by_features(seen_real, seen_fake, wanted, config, {**terms, "network": network})
+        wanted = [name for name in config.feature_metrics if name.endswith(f"_{network}")]
+        seen, how = features_by(network, config, domain), {"network": network, **stated(network, config)}
+        measured |= _by_features(seen(real), seen(generated), wanted, config, {**terms, **how})
     return measured
 
 
@@ -132,11 +138,6 @@ def _kernel(
     subsets = config.kid_subsets if size < len(real) else 1
     distance = kernel_distance(real, fake, subsets=subsets, subset_size=size, seed=config.seed)
     return Measured(value=distance, subsets=subsets, subset_size=size, **terms)
-
-
-def _seen_by(network: str, images: NDArray[np.uint8], domain: DomainNetwork) -> NDArray[Any]:
-    """The features [n, d] that a network named in the configuration takes of images [n, C, H, W]."""
-    return domain.features(images) if network == "domain" else images.reshape(len(images), -1)
 
 
 def _agreement(shards: Shards, generated: NDArray[np.uint8], requested: NDArray[np.int64]) -> float:

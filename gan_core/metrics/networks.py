@@ -50,7 +50,7 @@ class FeatureNetwork:
 
     def _of(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
-            made = self.forward(torch.from_numpy(np.ascontiguousarray(images)).to(self.device))
+            made = self.forward(torch.tensor(images, device=self.device))
         except RuntimeError as error:
             said = str(error).strip().splitlines()[-1]
             raise DataError(f"{self.name}: failed on images {images.shape}: {said}; state the size, channels and "

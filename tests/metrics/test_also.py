@@ -1,0 +1,143 @@
+"""What `evaluate.also` and networks beyond the data set's own add: on digits, by the measures' own files."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from gan_core.config import EvaluateConfig
+from gan_core.data.shards import Shards, Split, open_shards
+from gan_core.data.sources.digits import Digits
+from gan_core.data.write import write_shards
+from gan_core.errors import DataError
+from gan_core.metrics.domain import DomainNetwork, train_domain
+from gan_core.metrics.evaluate import measure, requested_labels
+from gan_core.metrics.inception_score import inception_score
+from gan_core.metrics.sliced_wasserstein import sliced_wasserstein
+from gan_core.store import Store
+
+ON_DIGITS = ("sliced_wasserstein", "inception_score", "class_kl", "memorisation", "class_fd")
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Shards:
+    store = Store(tmp_path_factory.mktemp("store"))
+    write_shards(Digits(), store, "shards/digits", shard_examples=4096, key="digits")
+    return open_shards(store, "shards/digits")
+
+
+@pytest.fixture(scope="module")
+def domain(shards: Shards) -> DomainNetwork:
+    return train_domain(shards.split("train"), shards.shape, shards.classes, 0)
+
+
+def values(
+    shards: Shards, domain: DomainNetwork, config: EvaluateConfig, images: NDArray[np.uint8]
+) -> dict[str, float]:
+    found = measure(shards, images, requested_labels(shards, config), config, domain)
+    return {name: measured.value for name, measured in found.items()}
+
+
+def of_the_same_classes(shards: Shards) -> NDArray[np.uint8]:
+    """Validation and training images, one for each test image, of its class: fresh but for the training ones."""
+    test, train = np.asarray(shards.split("test").labels), shards.split("train")
+    known = np.asarray(train.labels)
+    order = {label: iter(np.flatnonzero(known == label)) for label in range(10)}
+    return train.images[[next(order[int(label)]) for label in test]]
+
+
+def test_what_is_asked_for_is_measured_in_that_order(shards: Shards, domain: DomainNetwork) -> None:
+    config = EvaluateConfig(also=ON_DIGITS)
+    assert tuple(values(shards, domain, config, shards.split("test").images)) == config.metric_names
+    assert config.also_names == ("sliced_wasserstein_domain", "sliced_wasserstein_pixels", "inception_score_domain",
+                                 "class_kl", "memorisation_domain", "class_fd_domain")
+
+
+def test_the_split_against_itself_differs_in_nothing_and_is_not_memorised(
+    shards: Shards, domain: DomainNetwork
+) -> None:
+    found = values(shards, domain, EvaluateConfig(also=ON_DIGITS), shards.split("test").images)
+    assert found["sliced_wasserstein_pixels"] == found["sliced_wasserstein_domain"] == 0
+    assert found["class_fd_domain"] == pytest.approx(0, abs=1e-4)
+    assert found["class_kl"] < 0.01  # the classifier's own mistakes
+    assert abs(found["memorisation_domain"]) < 0.5
+    assert 8 < found["inception_score_domain"] <= 10
+
+
+def test_training_images_are_found_to_be_copies(shards: Shards, domain: DomainNetwork) -> None:
+    found = values(shards, domain, EvaluateConfig(also=("memorisation",)), of_the_same_classes(shards))
+    assert found["memorisation_domain"] < -3
+
+
+def test_one_class_alone_has_a_low_score_and_a_high_divergence(shards: Shards, domain: DomainNetwork) -> None:
+    test = shards.split("test")
+    zeros = test.images[np.asarray(test.labels) == 0]
+    found = values(shards, domain, EvaluateConfig(also=("inception_score", "class_kl")),
+                   zeros[np.arange(len(test)) % len(zeros)])
+    assert found["inception_score_domain"] < 1.5
+    assert found["class_kl"] > 2
+
+
+def test_measures_are_those_of_their_own_files(shards: Shards, domain: DomainNetwork) -> None:
+    made, real = of_the_same_classes(shards), shards.split("test").images
+    found = values(shards, domain, EvaluateConfig(also=ON_DIGITS, seed=3), made)
+    flat = (images.reshape(len(images), -1) for images in (real, made))
+    assert found["sliced_wasserstein_pixels"] == sliced_wasserstein(*flat, seed=3)
+    assert found["inception_score_domain"] == inception_score(domain.probabilities(made), splits=3, seed=3).mean
+
+
+def test_without_labels_what_needs_them_is_left_out(shards: Shards) -> None:
+    bare = Shards({name: Split(split.parts, None) for name, split in shards.splits.items()}, shards.shape, 0)
+    network = train_domain(bare.split("train"), bare.shape, 0, 0)
+    found = measure(bare, bare.split("test").images, None, EvaluateConfig(also=ON_DIGITS), network)
+    assert {"inception_score_domain", "class_kl", "class_fd_domain", "class_agreement"}.isdisjoint(found)
+    assert {"sliced_wasserstein_pixels", "memorisation_domain"} <= found.keys()
+
+
+def test_images_that_are_too_small_for_a_measure_are_refused_with_advice(
+    shards: Shards, domain: DomainNetwork
+) -> None:
+    with pytest.raises(DataError, match=r"evaluate.also=ms_ssim: images of 8x8 .*; leave it out"):
+        values(shards, domain, EvaluateConfig(also=("ms_ssim",)), shards.split("test").images)
+
+
+class Means(nn.Module):
+    """Four means of an image's quarters, in the range that it is given."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(images, 2)[:, 0].flatten(1)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning")
+def test_a_network_in_a_file_is_measured_by_and_named(shards: Shards, domain: DomainNetwork, tmp_path: Path) -> None:
+    file = tmp_path / "means.pt"
+    torch.jit.trace(Means(), torch.zeros(1, 3, 8, 8)).save(str(file))  # type: ignore[no-untyped-call]
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    config = EvaluateConfig.model_validate({
+        "networks": ["means", "random"],
+        "network_files": {"means": {"url": str(file), "sha256": digest, "range": "0..1", "size": [16, 16]}}})
+    real = shards.split("test").images
+    found = measure(shards, real, None, config, domain)
+    assert tuple(found) == config.feature_metrics
+    assert found["fd_means"].value == pytest.approx(0, abs=1e-6)
+    assert (found["fd_means"].sha256, found["fd_means"].resizer) == (digest, "pil-bicubic")
+    assert found["fd_random"].sha256 is None
+    assert measure(shards, 255 - real, None, config, domain)["fd_means"].value > 0.1
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    ({"networks": ["inceptoin"]}, "did you mean 'inception'"),
+    ({"networks": ["dino"]}, "known: domain, pixels, random, inception; others by evaluate.network_files"),
+    ({"also": ["memorisation"], "split": "train"}, "evaluate.split=test works"),
+    ({"network_files": {"domain": {"url": "x.pt", "sha256": "0" * 64, "range": "0..1"}}}, "my-domain works"),
+    ({"also": ["swd"]}, "sliced_wasserstein"),
+])
+def test_what_cannot_be_measured_is_refused_with_what_can(given: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EvaluateConfig.model_validate(given)
