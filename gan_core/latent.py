@@ -30,7 +30,8 @@ def slerp(start: Array, end: Array, at: Array) -> Array:
     angle = np.arccos(cosine)
     if np.sin(angle) < PARALLEL:
         return np.outer(1 - at, start) + np.outer(at, end)
-    return (np.outer(np.sin((1 - at) * angle), start) + np.outer(np.sin(at * angle), end)) / np.sin(angle)
+    arc: Array = (np.outer(np.sin((1 - at) * angle), start) + np.outer(np.sin(at * angle), end)) / np.sin(angle)
+    return arc
 
 
 def truncated(z: Array, most: float) -> Array:

@@ -33,9 +33,10 @@ def explore(
 ) -> None:
     """Draws the latent space of a published generator into a folder.
 
-    interpolation.png and .gif, classes.png, pca.png, attributes.png and truncation.png; explore.json says what each of
-    them shows. One that the generator cannot have is left out, and the reason told. The same arguments give the same
-    files.
+    Strips between latent vectors, the same vectors in every class, principal
+    components, attributes, truncation; explore.json says what each shows.
+
+    What a generator cannot have is left out, and the reason told.
 
     Example: gan explore digits@champion --out explored
 

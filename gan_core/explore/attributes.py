@@ -72,7 +72,7 @@ def _values(attribute: Attribute, columns: int) -> list[float]:
             return [0.0, 1.0]
         case "categorical":
             return [float(value) for value in spread(attribute.values, MOST_VALUES)]
-    return np.linspace(attribute.low, attribute.high, columns).tolist()
+    return [float(value) for value in np.linspace(attribute.low, attribute.high, columns)]
 
 
 def _along(space: Space, extent: Extent, reading: Reading) -> Picture | LeftOut:

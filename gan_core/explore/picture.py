@@ -86,7 +86,8 @@ def told(space: Space, asked: Rows) -> dict[str, Any]:
 
 def spread(count: int, most: int) -> list[int]:
     """At most so many of 0 … count − 1, evenly from the first to the last."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+    places = np.unique(np.linspace(0, count - 1, min(count, most)).round())
+    return [int(place) for place in places]
 
 
 def _labels(asked: Rows) -> list[int]:
