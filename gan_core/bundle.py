@@ -104,6 +104,23 @@ class Generator:
                     done += len(made)
         return images
 
+    def noise(self, n: int, seed: int = 0) -> Rows:
+        """The noise of the first n images of a seed, by the input's name: float64 [n, …] each."""
+        return self._drawn(stream(seed, NOISE), n)
+
+    def images_of(self, inputs: Rows) -> NDArray[np.uint8]:
+        """The images, uint8 [n, C, H, W], of these noises and conditions, a row of every input for each.
+
+        `images_of(noise(n, seed) | …)` are the samples of that seed.  Diverged as for `sample`.
+        """
+        n = len(next(iter(inputs.values())))
+        images = np.empty((n, *self.spec.output), np.uint8)
+        with torch.inference_mode():
+            for start in range(0, n, BATCH):
+                part = slice(start, start + BATCH)
+                images[part] = self._images({name: _fed(values[part]) for name, values in inputs.items()})
+        return images
+
     def _drawn(self, source: np.random.Generator, count: int) -> Rows:
         """The network's noise for the next images: a row of `source` for each."""
         normal = {name: i.shape for name, i in self.spec.inputs.items() if i.distribution == "normal"}

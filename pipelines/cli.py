@@ -17,6 +17,7 @@ from gan_core import plugin_files
 from gan_core.errors import GanError
 from pipelines.cli_config import config
 from pipelines.cli_dataset import dataset
+from pipelines.cli_explore import explore
 from pipelines.cli_models import models
 from pipelines.cli_sample import sample
 from pipelines.interrupt import end_interrupted
@@ -48,6 +49,7 @@ app.add_typer(config, name="config")
 app.add_typer(dataset, name="dataset")
 app.add_typer(models, name="models")
 app.command()(sample)
+app.command()(explore)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Pictures that a command writes where it was told to: refused before the work, and whole or absent."""
+"""Files that a command writes where it was told to: refused before the work, and whole or absent."""
 
 from __future__ import annotations
 
@@ -35,9 +35,16 @@ def check_folder(folder: Path, out: Path) -> None:
 
 def save_png(picture: Image, out: Path) -> None:
     """Writes a PNG that is whole or absent."""
+    from gan_core.pictures import png
+
+    save(png(picture), out)
+
+
+def save(data: bytes, out: Path) -> None:
+    """Writes a file that is whole or absent."""
     aside = out.parent / f".{out.name}.{uuid.uuid4().hex}"
     try:
-        picture.save(aside, format="PNG")
+        aside.write_bytes(data)
         aside.replace(out)
     except OSError as error:
         aside.unlink(missing_ok=True)

@@ -113,8 +113,9 @@ def test_plan_prints_json_for_machines_and_a_table_for_people(tmp_path, capsys):
     assert "never run in this store" in printed.err
 
 
-@pytest.mark.parametrize("command", [["run"], ["train"], ["plan"], ["sample"], ["config", "show"], ["config", "schema"],
-                                     ["models", "list"], ["models", "show"], ["models", "verify"]])
+@pytest.mark.parametrize("command", [["run"], ["train"], ["plan"], ["sample"], ["explore"], ["config", "show"],
+                                     ["config", "schema"], ["models", "list"], ["models", "show"],
+                                     ["models", "verify"]])
 def test_every_command_has_help_with_an_example(command, capsys):
     main_ok(capsys, *command, "--help")
     assert "Example: gan " in main_ok.printed  # type: ignore[attr-defined]

@@ -16,7 +16,8 @@ from gan_core.config import read_yaml, with_overrides
 from tests.pipeline import SMALL
 
 PAGES = ("README.md", "docs/getting-started.md", "docs/training.md",
-         pytest.param("docs/conditioning.md", marks=pytest.mark.system))  # it trains two models of its own
+         *(pytest.param(page, marks=pytest.mark.system)  # they train models of their own
+           for page in ("docs/conditioning.md", "docs/explore.md")))
 FILE = re.compile(r"# (\S+\.(?:py|yaml))\n")  # the first line of a block that is a file
 
 
