@@ -15,12 +15,13 @@ Launch = Callable[[RunPlace, str, tuple[Parent, ...]], None]
 
 
 def train(
-    store: Store, shards: Shards, launch: Launch, *, key: str, prefix: str, begins_from: Parent | None = None
+    store: Store, shards: Shards, launch: Launch, *, key: str, prefix: str, also_from: tuple[Parent, ...] = ()
 ) -> None:
     """Has `launch` run gan_core.train.loop.fit on the workers until the run under `prefix` is finished.
 
-    begins_from: the published version whose weights it begins with.
+    also_from: what else it is made from: the published version whose weights it begins with, the feature network by
+    which it decides.
     Raises DamagedFile before any worker starts when a shard is not what its manifest says.
     """
     open_shards(store, shards.prefix)
-    launch(RunPlace(store, prefix, key), shards.prefix, (shards.parent(), *((begins_from,) if begins_from else ())))
+    launch(RunPlace(store, prefix, key), shards.prefix, (shards.parent(), *also_from))
