@@ -93,8 +93,8 @@ class Run:
         def work(step: Step) -> None:
             from pipelines.stages.train import train
 
-            also_from = (step.begins_from, judged_by and judged_by.parent())
-            train(self.store, shards, launch, key=step.key, prefix=step.prefix, also_from=tuple(filter(None, also_from)))
+            also_from = tuple(filter(None, (step.begins_from, judged_by and judged_by.parent())))
+            train(self.store, shards, launch, key=step.key, prefix=step.prefix, also_from=also_from)
 
         return self._stage("train", Trained, work)
 

@@ -153,8 +153,9 @@ class Run:
             sampled, compared = done or self._passed(train.sample_every), done or self._is_compared()
             if sampled or compared or self._passed(train.report_every):
                 self._row(sampled=sampled, compared=compared, done=done)
-            if done or state.ended or self._passed(train.checkpoint_every) or command is not Command.CONTINUE:
-                self._checkpoint()
+            due = done or state.ended is not None or self._passed(train.checkpoint_every)
+            if due or command is not Command.CONTINUE:
+                self._checkpoint(judged=due)
             if command is Command.STOP and not done and not state.ended:
                 return False
         return True
@@ -179,13 +180,15 @@ class Run:
         if Command(self.workers.told_by_lead(Command.FINISH if ended else Command.CONTINUE)) is Command.FINISH:
             self.state.ended = ended or "on another worker"
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self, *, judged: bool) -> None:
+        """judged: it may be the best one.  One that was asked for may not, or an interruption would show in the run."""
         self.curves.refuse_non_finite({}, self.state.position)
         self.state.refuse_non_finite()
         refuse_disagreement(self.state, self.workers)
         pending, saved = self.curves.snapshot(self.workers), ""
         if self.observer is not None:
-            self.observer.compare_with_best(self.state)
+            if judged:
+                self.observer.compare_with_best(self.state)
             snapshot = {**self.state.snapshot(), "curves": pending, "facts": self._facts()}
             saved = self.writer.save(snapshot, self.rows, self.observer.take_pictures())
         self.rows = []

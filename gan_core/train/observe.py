@@ -59,7 +59,7 @@ class Observer:
         """Takes a restored state for what is known: troubles that last are not told again."""
         self.troubles, self.pictures = troubles(state.recent), {}
         seen = [row[FD_DOMAIN] for row in state.recent if FD_DOMAIN in row]
-        self.compared = {FD_DOMAIN: value for value in seen[-1:]}
+        self.compared = {FD_DOMAIN: seen[-1]} if seen else {}
 
     def see(
         self, row: dict[str, Any], state: TrainState, *, sampled: bool, compared: bool, done: bool
@@ -102,7 +102,7 @@ class Observer:
         if by is None or not measured:
             return
         if by.metric == FD_DOMAIN and measured[-1]["position"] != state.position:
-            return  # a checkpoint that somebody asked for, between two that are judged
+            return  # ended by another rule: its own samples were not compared
         value = measured[-1][by.metric]
         sign = -1 if by.goal == "max" else 1
         if state.best is None or sign * value < sign * state.best["value"]:

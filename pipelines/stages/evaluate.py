@@ -167,6 +167,9 @@ def notes_of(facts: Mapping[str, Any]) -> list[str]:
     for back in facts.get("rollbacks") or ():
         notes.append(f"After {back['at']:,} images training went back to {back['to']:,}, and on with learning rates "
                      f"times {back['learning_rates']:g}: {back['why']}.")
+    if (fd := facts.get("fd")) and fd["split"] != "validation":
+        notes.append(f"There is no validation split: fd_domain in the curves compares {fd['n_fake']:,} samples with "
+                     f"examples of the {fd['split']} split.")
     if facts.get("best"):
         notes.append(f"The weights are those of the best checkpoint, after {facts['weights_of']:,} images.")
     return notes
