@@ -45,6 +45,8 @@ from gan_core.transforms import KINDS, Transform
 
 NetworkName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]  # no underscore: it ends a metric's name
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+FD_DOMAIN = "fd_domain"
+"""The Fréchet distance on `domain` features: its name in the curves, in evaluate's metrics and in the settings."""
 
 
 class Elastic(Config):
@@ -145,7 +147,8 @@ class TrainConfig(Config):
     """How long, how wide, and how often to look.  All cadences count images seen."""
 
     NOT_IN_KEY = frozenset({  # what init_from names is an input of the stage, by its digest
-        "workers", "report_every", "sample_every", "checkpoint_every", "keep_checkpoints", "keep_every", "init_from"
+        "workers", "report_every", "sample_every", "fd_every", "fd_samples", "checkpoint_every", "keep_checkpoints",
+        "keep_every", "init_from",
     })
 
     images: Count = Field(102_400, description="real images seen when training ends")
@@ -174,6 +177,10 @@ class TrainConfig(Config):
                                   examples=["digits@champion"])
     report_every: Count = Field(1_280, description="images between rows of the training curves")
     sample_every: Count = Field(10_240, description="images between sample grids and what is measured on them")
+    fd_every: Count | None = Field(None, examples=[25_600],
+                                   description="images between looks at fd_domain; sample_every when null")
+    fd_samples: int = Field(1_000, ge=0, description="samples of a look at fd_domain and as many validation examples, "
+                                                     "or as many as there are; 0 measures none")
     checkpoint_every: Count = Field(10_240, description="images between checkpoints")
     keep_checkpoints: int = Field(2, ge=2, description="newest checkpoints kept; one may be lost in a crash")
     keep_every: Count | None = Field(None, description="images between checkpoints that are kept for good")
@@ -185,14 +192,33 @@ class TrainConfig(Config):
     def most_workers(self) -> int:
         return self.workers.max if isinstance(self.workers, Elastic) else self.workers
 
+    def read_by(self, metric: str) -> str | None:
+        """The first setting that decides about the run by this name in the curves; None when there is none."""
+        if self.best_by is not None and self.best_by.metric == metric:
+            return "train.best_by.metric"
+        rules = (f"train.stop_when.{n}.metric" for n, rule in enumerate(self.stop_when) if rule.metric == metric)
+        return next(rules, None)
+
     def not_in_key(self) -> frozenset[str]:
         """Cadences are settings like others where they decide at which position something is seen."""
         decide: set[str] = set()
         if self.stop_when or self.best_by is not None:
-            decide |= {"report_every", "sample_every"}
+            decide |= {"report_every", "sample_every", "fd_every"}
+        if self.read_by(FD_DOMAIN):
+            decide |= {"fd_samples"}
         if self.best_by is not None or self.on_divergence.policy == "roll_back":
             decide |= {"checkpoint_every"}
         return self.NOT_IN_KEY - decide
+
+    @model_validator(mode="after")
+    def _fd_can_be_measured(self) -> Self:
+        if self.fd_samples == 1:
+            raise ValueError("train.fd_samples=1: one example has no covariance; train.fd_samples=1000 works, or 0 to "
+                             "measure none")
+        if not self.fd_samples and (field := self.read_by(FD_DOMAIN)):
+            raise ValueError(f"{field}={FD_DOMAIN} is not measured with train.fd_samples=0; train.fd_samples=1000 "
+                             "works")
+        return self
 
     @model_validator(mode="after")
     def _batch_divides(self) -> Self:

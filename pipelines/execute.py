@@ -6,8 +6,8 @@ Stages import torch and Ray; they are imported where there is work for them, so 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,8 +16,8 @@ from gan_core.config import Experiment, experiment_from
 from gan_core.errors import DamagedFile, GanError, Interrupted, StoreError
 from gan_core.manifest import MANIFEST, Parent, damaged_files, read_manifest
 from gan_core.store import Store
-from pipelines.handles import Handle, Published, Scored, Shards, Trained
-from pipelines.keys import INPUTS, features_key
+from pipelines.handles import Features, Handle, Published, Scored, Shards, Trained
+from pipelines.keys import FEATURES, INPUTS, decides_by_fd, features_key
 from pipelines.models import version_prefix
 from pipelines.plan import Action, Planner, Step, newest_checkpoint
 from pipelines.profile import Profile
@@ -82,19 +82,43 @@ class Run:
 
     def train(self, shards: Shards) -> Trained:
         """A finished training run on the shards."""
+        judged_by = self._judged_by(shards) if decides_by_fd(self.experiment) else None
 
         def launch(place: RunPlace, data: str, parents: tuple[Parent, ...]) -> None:
             from pipelines.on_ray import train_on_ray
 
-            train_on_ray(self.experiment, self.profile, place, data, parents)
+            watched_with = judged_by or self._watched_with(shards)
+            prefix = watched_with.prefix if watched_with is not None else None
+            train_on_ray(self.experiment, self.profile, place, data, parents, prefix)
 
         def work(step: Step) -> None:
             from pipelines.stages.train import train
 
-            train(self.store, self.experiment, shards, launch, key=step.key, prefix=step.prefix,
-                  begins_from=step.begins_from)
+            judge = judged_by.parent() if judged_by is not None else None
+            also_from = tuple(parent for parent in (step.begins_from, judge) if parent is not None)
+            train(self.store, self.experiment, shards, launch, key=step.key, prefix=step.prefix, also_from=also_from)
 
         return self._stage("train", Trained, work)
+
+    def _judged_by(self, shards: Shards) -> Features:
+        """The feature network that decides about the run: made before the run has a name, as its digest is in it."""
+        from pipelines.features import features_of
+
+        with self._told("train", Begun(time.monotonic(), None)):
+            found = features_of(self.store, shards, self._features_key(shards), self.experiment.evaluate.seed)
+        self.digests[FEATURES] = found.digest
+        return found
+
+    def _watched_with(self, shards: Shards) -> Features | None:
+        """The feature network that shows how training goes; None where that is not wanted, or costs too much."""
+        from pipelines.features import features_at_hand
+
+        if not self.experiment.train.fd_samples:
+            return None
+        return features_at_hand(self.store, shards, self._features_key(shards), self.experiment.evaluate.seed)
+
+    def _features_key(self, shards: Shards) -> str:
+        return features_key(read_manifest(self.store, shards.prefix), self.experiment.evaluate.seed)
 
     def evaluate(self, shards: Shards, trained: Trained) -> Scored:
         """Metrics, samples and report of the trained generator."""
@@ -102,7 +126,7 @@ class Run:
         def work(step: Step) -> None:
             from pipelines.stages.evaluate import evaluate
 
-            features = features_key(read_manifest(self.store, shards.prefix), self.experiment.evaluate.seed)
+            features = self._features_key(shards)
             evaluate(self.store, self.experiment, shards, trained, key=step.key, prefix=step.prefix, features=features)
 
         return self._stage("evaluate", Scored, work)
@@ -141,19 +165,26 @@ class Run:
         """Does a stage's work unless its result is there, and records what became of it."""
         step = Planner(self.store, self.experiment, self.remake).step(stage, self.digests)
         self.prefixes[stage] = step.prefix
-        self._write(stages={**self.record.stages, stage: step.record}, running=stage, prefix=step.prefix)
+        self.record = self.record.model_copy(update={"stages": {**self.record.stages, stage: step.record}})
         trains = stage == "train" and step.action is not Action.REUSE
         begun = Begun(time.monotonic(), (newest_checkpoint(self.store, step.prefix) or 0) if trains else None)
-        try:
+        with self._told(stage, begun):
             if step.action is not Action.REUSE:
                 work(step)
+        self._result(stage, STATUS[step.action], begun)
+
+    @contextmanager
+    def _told(self, stage: str, begun: Begun) -> Iterator[None]:
+        """Records that a stage is at work, and how it failed."""
+        self._write(running=stage, prefix=self.prefixes.setdefault(stage, ""))
+        try:
+            yield
         except DamagedFile as error:
             self._failed(stage, begun, error)
             raise DamagedFile(self._advice(stage, error)) from error
         except BaseException as error:
             self._failed(stage, begun, error)
             raise
-        self._result(stage, STATUS[step.action], begun)
 
     def _advice(self, stage: str, error: DamagedFile) -> str:
         """The error, and which upstream stage makes the damaged file again."""

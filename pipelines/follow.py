@@ -21,10 +21,14 @@ Row = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Progress:
-    """A run's newest row of its curves, and what goes wrong in it at that position."""
+    """A run's newest row of its curves, and what goes wrong in it at that position.
+
+    compared: the newest values of what few rows hold, such as fd_domain.
+    """
 
     row: Row
     troubles: tuple[Trouble, ...] = ()
+    compared: Row = field(default_factory=dict)
 
     @property
     def position(self) -> int:
@@ -40,7 +44,8 @@ def latest_progress(store: Store, run_prefix: str) -> Progress | None:
         told = json.loads(store.read(f"{run_prefix}/{PROGRESS}"))
     except FileNotFoundError:
         return _newest_saved(store, run_prefix)
-    return Progress(_finite(told["row"]), tuple(Trouble(**trouble) for trouble in told["troubles"]))
+    troubles = tuple(Trouble(**trouble) for trouble in told["troubles"])
+    return Progress(_finite(told["row"]), troubles, told.get("compared", {}))
 
 
 def _newest_saved(store: Store, run_prefix: str) -> Progress | None:

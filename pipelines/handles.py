@@ -31,6 +31,13 @@ class Shards(Handle):
 
 
 @dataclass(frozen=True)
+class Features(Handle):
+    """The feature network of a data set."""
+
+    KIND = "features"
+
+
+@dataclass(frozen=True)
 class Trained(Handle):
     """A finished training run."""
 

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from gan_core.config import Config, Experiment, key_fields
+from gan_core.config import FD_DOMAIN, Config, Experiment, key_fields
 from gan_core.errors import ConfigError
 from gan_core.manifest import Manifest, canonical_digest
 from gan_core.registry import FAMILIES, RECIPES, SOURCES
@@ -34,10 +34,22 @@ BLOCKS: Mapping[str, tuple[str, ...]] = {
     "publish": ("name", "publish"),
 }
 INIT_FROM = "init_from"  # one more input of train, where it is set: the version whose weights it begins with
+FEATURES = "features"  # and one more, where it decides by fd_domain: the network that this is measured with
 FOLDERS: Mapping[str, str] = {"prepare": "shards", "train": "runs", "evaluate": "scores"}
 PREFIX_CHARS = 16  # of a key, in the name of what it makes
 FIRST_PARTY = ("gan_core", "pipelines")
 PLUGGED_IN = "gan_core.data.plugin"  # what stands between a plug-in's source and the stage
+MEASURED_BY = "gan_core.metrics.in_training"  # what training is watched with; part of it where it decides
+
+
+def inputs_of(experiment: Experiment, stage: str) -> tuple[str, ...]:
+    """The artefacts of this pipeline that a stage is made from."""
+    return (*INPUTS[stage], FEATURES) if stage == "train" and decides_by_fd(experiment) else INPUTS[stage]
+
+
+def decides_by_fd(experiment: Experiment) -> bool:
+    """Whether fd_domain chooses the checkpoint or ends the run; else it only shows how training goes."""
+    return experiment.train.read_by(FD_DOMAIN) is not None
 
 
 def settings(experiment: Experiment, stage: str) -> dict[str, Any]:
@@ -59,6 +71,8 @@ def code(experiment: Experiment, stage: str) -> dict[str, str]:
     if stage in ("train", "evaluate"):  # evaluate builds the generator that the recipe's networks define
         roots.append(RECIPES.module_of(experiment.recipe))
         roots += map(FAMILIES.module_of, getattr(experiment.model, "families", ()))
+    if stage == "train" and decides_by_fd(experiment):
+        roots.append(MEASURED_BY)
     return {module: sha for root in roots for module, sha in _closure(root)}
 
 
@@ -80,7 +94,12 @@ def features_key(shards: Manifest | None, seed: int) -> str:
     """The key of the feature network that is trained on a data set's train split."""
     files = [] if shards is None else [(f.path, f.sha256) for f in shards.files if f.path.startswith("train-")]
     inputs = {"train": canonical_digest({"files": sorted(files)})}
-    return stage_key("features", {"seed": seed}, inputs, dict(_closure("gan_core.metrics.domain")))
+    return stage_key(FEATURES, {"seed": seed}, inputs, dict(_closure("gan_core.metrics.domain")))
+
+
+def features_prefix(key: str) -> str:
+    """Where the feature network of that key is kept."""
+    return f"{FEATURES}/{key[:PREFIX_CHARS]}"
 
 
 @cache

@@ -44,10 +44,13 @@ LISTEN_EVERY = 5  # looks
 
 
 def train_on_ray(
-    experiment: Experiment, profile: Profile, place: RunPlace, shards: str, parents: tuple[Parent, ...]
+    experiment: Experiment, profile: Profile, place: RunPlace, shards: str, parents: tuple[Parent, ...],
+    features: str | None = None,
 ) -> None:
-    """Trains until the run is finished in the store.  `shards` is the prefix of the prepared data.
+    """Trains until the run is finished in the store.
 
+    shards: the prefix of the prepared data.  features: that of the feature network which measures `fd_domain`; without
+    one nobody does.
     SIGINT and SIGTERM have the workers stop after a checkpoint at their next step.
     Raises Interrupted then, what a worker raised when a person can put it right, and WorkersFailed when workers kept
     dying.
@@ -55,12 +58,13 @@ def train_on_ray(
     connect(profile, experiment.train.most_workers)
     placed = Placed.on_cluster(experiment, profile)
     start = Start.of(experiment, profile, place)
+    made_from = {"shards": shards, "features": features, "parents": [parent.model_dump() for parent in parents]}
     with StopSignals(GOES_ON) as signals:
         while True:
             had = _newest(place)
             with tempfile.TemporaryDirectory(prefix="gan-pipelines-ray-", ignore_cleanup_errors=True) as bookkeeping:
                 try:
-                    finished = start.follow(_trainer(start, placed, shards, parents, bookkeeping), signals)
+                    finished = start.follow(_trainer(start, placed, made_from, bookkeeping), signals)
                     break
                 except (TrainingFailedError, RayError) as error:
                     raise_recorded(place, start.fit_id)
@@ -105,7 +109,7 @@ def _room(node: Mapping[str, float], cpus: int, gpus: int) -> int:
     return min(by_cpu, int(node.get("GPU", 0))) if gpus else by_cpu
 
 
-def _trainer(run: Start, placed: Placed, shards: str, parents: tuple[Parent, ...], bookkeeping: str) -> LeanTrainer:
+def _trainer(run: Start, placed: Placed, made_from: Mapping[str, Any], bookkeeping: str) -> LeanTrainer:
     place, ray_config = run.place, run.profile.ray
     own: list[Any] = [TellOfLosses(place.store.url, place.prefix, run.fit_id)]
     if isinstance(placed.workers, tuple):
@@ -118,8 +122,7 @@ def _trainer(run: Start, placed: Placed, shards: str, parents: tuple[Parent, ...
             "store": place.store.url,
             "prefix": place.prefix,
             "key": place.key,
-            "shards": shards,
-            "parents": [parent.model_dump() for parent in parents],
+            **made_from,
             "threads": placed.cpus,
             "fit_id": run.fit_id,
             "attempts": run.attempts,

@@ -19,7 +19,19 @@ from gan_core.data.source import source_of
 from gan_core.errors import ConfigError, DamagedFile
 from gan_core.manifest import MANIFEST, VERSION, Manifest, Parent, missing_files, read_manifest
 from gan_core.store import Store
-from pipelines.keys import FOLDERS, INIT_FROM, INPUTS, PREFIX_CHARS, STAGES, code, settings, stage_key
+from pipelines.keys import (
+    FEATURES,
+    FOLDERS,
+    INIT_FROM,
+    PREFIX_CHARS,
+    STAGES,
+    code,
+    features_key,
+    features_prefix,
+    inputs_of,
+    settings,
+    stage_key,
+)
 from pipelines.models import resolve, version_prefix
 from pipelines.records import StageRecord, latest_stages
 from pipelines.stages.publish import is_published
@@ -73,12 +85,25 @@ class Planner:
             steps.append(step)
             if step.action is Action.REUSE:
                 known[stage] = step.digest
+                if stage == "prepare" and FEATURES in inputs_of(self.experiment, "train"):
+                    known |= self._features(step.prefix)
         return steps
+
+    def _features(self, shards: str) -> dict[str, str]:
+        """The digest of the feature network of the shards there, by its name as an input; {} when there is none yet."""
+        key = features_key(read_manifest(self.store, shards), self.experiment.evaluate.seed)
+        try:
+            manifest = read_manifest(self.store, features_prefix(key))
+        except DamagedFile:
+            return {}
+        if manifest is None or missing_files(self.store, features_prefix(key), manifest):
+            return {}
+        return {FEATURES: manifest.digest}
 
     def step(self, stage: str, known: Mapping[str, str]) -> Step:
         """One stage, given the digests of the finished stages upstream of it."""
         record = self._record(stage, known)
-        waits = [upstream for upstream in INPUTS[stage] if upstream not in known]
+        waits = [upstream for upstream in inputs_of(self.experiment, stage) if upstream not in known]
         if waits:
             changed = _changes(self.before.get(stage), record, inputs=False)
             return Step(stage, Action.DEPENDS, "; ".join([f"waits for {' and '.join(waits)}", *changed]), record)
@@ -104,13 +129,14 @@ class Planner:
 
     def _record(self, stage: str, known: Mapping[str, str]) -> StageRecord:
         set_to = settings(self.experiment, stage)
-        inputs = {upstream: known[upstream] for upstream in INPUTS[stage] if upstream in known}
+        upstream_of = inputs_of(self.experiment, stage)
+        inputs = {upstream: known[upstream] for upstream in upstream_of if upstream in known}
         if stage == "prepare":
             inputs["source"] = source_of(self.experiment).fingerprint()
         if stage == "train" and self._begins_from is not None:
             inputs[INIT_FROM] = self._begins_from.digest
         sources = code(self.experiment, stage)
-        complete = all(upstream in known for upstream in INPUTS[stage])
+        complete = all(upstream in known for upstream in upstream_of)
         key = stage_key(stage, set_to, inputs, sources) if complete else ""
         return StageRecord(key=key, config=set_to, inputs=inputs, code=sources)
 

@@ -119,7 +119,7 @@ class View:
     def progress(self, progress: Progress) -> None:
         """A new row; troubles that were not there at the row before are told above it."""
         self.shown.speed = self._speed.at(self.clock(), progress.position)
-        self.shown.row = progress.row
+        self.shown.row = {**progress.compared, **progress.row}
         for trouble in progress.troubles:
             if trouble.name not in self._troubled:
                 self.say(f"{progress.position:,}", f"{trouble.name}: {trouble.what}; {trouble.advice}")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import ray.train
@@ -24,6 +25,7 @@ from gan_core.train.checkpoint import RunPlace
 from gan_core.train.loop import fit
 from gan_core.train.patience import PatientStore
 from gan_core.train.report import Command, Trouble
+from pipelines.features import fd_domain_in
 from pipelines.stop import Orders
 
 _here: RayReporter | None = None  # of the rank that this process is
@@ -79,6 +81,7 @@ def train_on_worker(config: dict[str, Any]) -> bool:
                 _here,
                 parents=tuple(Parent(**parent) for parent in config["parents"]),
                 threads=config["threads"],
+                compare=partial(fd_domain_in, patient, config["features"]) if config["features"] else None,
             )
     except GanError as error:
         record = json.dumps({"error": type(error).__name__, "message": str(error)})

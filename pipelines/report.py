@@ -57,12 +57,14 @@ GROUPS = {
     "agreement": ("Agreement", "share nearest to the class mean of its own class; real: of held-out real examples"),
     "overfit": ("Overfitting", "pairs in which a training example scores above a validation example; ½ is none, 1 is "
                                "known by heart"),
+    "fd_domain": ("Fréchet distance", "between held-out real examples and as many samples of the averaged weights, on "
+                                     "features of a classifier of this data set; lower is better"),
     "penalty": ("Penalties", "before their weights"),
     "objective": ("Objectives", "losses with their penalties, as they are descended"),
 }
 """Title and meaning of the curves' groups, in the order of their charts; others follow as they appear."""
 
-RANGED = {"gradient", "penalty"}  # over orders of magnitude: drawn on a logarithmic scale where all are positive
+RANGED = {"gradient", "penalty", "fd_domain"}  # over orders of magnitude: on a logarithmic scale where all are positive
 WIDE = 30  # highest beside lowest, from which that is worth it
 FEW_POINTS = 24  # of a line, up to which each is marked
 

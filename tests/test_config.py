@@ -241,8 +241,8 @@ def test_a_resolved_experiment_reads_back_equal(experiment: Callable[..., Experi
     assert made.as_json()["model"]["generator_optimizer"]["betas"] == [0.5, 0.9]
 
 
-CADENCES: dict[str, Any] = {"report_every": 64, "sample_every": 96, "checkpoint_every": 128, "keep_checkpoints": 9,
-                            "keep_every": 256}
+CADENCES: dict[str, Any] = {"report_every": 64, "sample_every": 96, "fd_every": 96, "fd_samples": 100,
+                            "checkpoint_every": 128, "keep_checkpoints": 9, "keep_every": 256}
 
 
 def test_workers_and_cadence_are_in_no_key_and_all_else_is() -> None:
@@ -259,8 +259,12 @@ def test_workers_and_cadence_are_in_no_key_and_all_else_is() -> None:
 
 
 @pytest.mark.parametrize(("deciding", "cadences"), [
-    ({"stop_when": [{"rule": "collapse"}]}, {"report_every", "sample_every"}),
-    ({"best_by": {"metric": "loss/generator"}}, {"report_every", "sample_every", "checkpoint_every"}),
+    ({"stop_when": [{"rule": "collapse"}]}, {"report_every", "sample_every", "fd_every"}),
+    ({"stop_when": [{"rule": "target", "metric": "fd_domain", "value": 1}]},
+     {"report_every", "sample_every", "fd_every", "fd_samples"}),
+    ({"best_by": {"metric": "loss/generator"}}, {"report_every", "sample_every", "fd_every", "checkpoint_every"}),
+    ({"best_by": {"metric": "fd_domain"}},
+     {"report_every", "sample_every", "fd_every", "fd_samples", "checkpoint_every"}),
     ({"on_divergence": {"policy": "roll_back"}}, {"checkpoint_every"}),
 ])
 def test_a_cadence_that_decides_what_is_made_is_in_the_key(deciding: dict[str, Any], cadences: set[str]) -> None:
@@ -283,6 +287,9 @@ def test_a_cadence_that_decides_what_is_made_is_in_the_key(deciding: dict[str, A
     ("train.best_by={goal: max}", 'train.best_by.metric: missing; "diversity/pairwise" works'),
     ("train.on_divergence={policy: roll_back, factor: 1}", "train.on_divergence.factor: 1"),
     ("train.augment.flip=2", "train.augment.flip: 2"),
+    ("train.fd_samples=1", "train.fd_samples=1: one example has no covariance; train.fd_samples=1000 works"),
+    ("train={fd_samples: 0, best_by: {metric: fd_domain}}",
+     "train.best_by.metric=fd_domain is not measured with train.fd_samples=0; train.fd_samples=1000 works"),
 ])
 def test_training_that_cannot_work_is_refused_with_a_value_that_works(train: str, said: str) -> None:
     with pytest.raises(ConfigError) as refused:

@@ -119,7 +119,8 @@ def test_the_workers_are_given_the_version_and_its_lineage_is_the_runs(store: St
     made = a_parent(store, prefix)
     handle = Shards(made.uri, prefix, made.digest)
     settings = experiment("digits@champion")
-    train(store, settings, handle, launch, key=planned.key, prefix=planned.prefix, begins_from=planned.begins_from)
+    assert planned.begins_from is not None
+    train(store, settings, handle, launch, key=planned.key, prefix=planned.prefix, also_from=(planned.begins_from,))
     train(store, settings, handle, launch, key=planned.key, prefix=planned.prefix)
     assert given == [(made, version(store, "0001")), (made,)]
     kinds = [parent.kind for parent in lineage(store, given[0])]

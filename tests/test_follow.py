@@ -54,6 +54,20 @@ def test_a_number_that_json_cannot_write_is_left_out(store):
     assert latest_progress(store, RUN) == Progress({"position": 64})
 
 
+def test_what_few_rows_hold_is_shown_until_there_is_a_newer_value(store):
+    told = {"row": {"position": 192, "loss/generator": 0.5}, "troubles": [], "compared": {"fd_domain": 3.21}}
+    store.write(f"{RUN}/progress.json", json.dumps(told).encode())
+    progress = latest_progress(store, RUN)
+    assert progress is not None
+    assert progress.row == {"position": 192, "loss/generator": 0.5}
+    shown = Shown(1024, "train")
+    view = _Bars(a_console(80), shown)
+    view.progress(progress)
+    assert shown.fields()[-2:] == ["G 0.50", "fd_domain 3.21"]
+    view.progress(Progress({"position": 256, "loss/generator": 0.5, "fd_domain": 3.0}, (), {"fd_domain": 3.0}))
+    assert shown.fields()[-1] == "fd_domain 3.00"
+
+
 def followed(store: Store, told: Queue[Progress], looks: Queue[str] | None = None) -> Follower:
     def where() -> str:
         if looks is not None:

@@ -11,7 +11,8 @@ import pytest
 from gan_core.config import Experiment, experiment_from, load_experiment
 from gan_core.errors import ConfigError
 from gan_core.registry import SOURCES
-from pipelines.keys import STAGES, code, settings, stage_key
+from pipelines import keys
+from pipelines.keys import STAGES, code, inputs_of, settings, stage_key
 
 DIGITS = "configs/digits.yaml"
 
@@ -38,6 +39,8 @@ def changed_stages(*overrides: str) -> set[str]:
         ("train.workers=1", set()),
         ("train.report_every=640", set()),
         ("train.checkpoint_every=1280", set()),
+        ("train.fd_every=1280", set()),
+        ("train.fd_samples=100", set()),
         ("train.keep_checkpoints=5", set()),
         ("publish.gate={}", set()),
     ],
@@ -61,6 +64,35 @@ def test_the_code_of_a_stage_is_what_it_imports():
     assert not [module for module in train if module.startswith("gan_core.metrics") or module == "pipelines.on_ray"]
     assert "gan_core.metrics.neighbours" in code(digits, "evaluate")
     assert "gan_core.data.sources.digits" in code(digits, "prepare")
+
+
+BY_FD = ("train.best_by={metric: fd_domain}", "train.stop_when=[{rule: target, metric: fd_domain, value: 1}]")
+
+
+@pytest.mark.parametrize("decides", BY_FD)
+def test_what_measures_fd_is_part_of_training_where_it_decides(decides, monkeypatch: pytest.MonkeyPatch):
+    """The network by its digest, what is measured with it by its code; neither where it only shows how it goes."""
+    plain, judged = load_experiment(DIGITS), load_experiment(DIGITS, [decides])
+    assert inputs_of(plain, "train") == ("prepare",)
+    assert inputs_of(judged, "train") == ("prepare", "features")
+    assert inputs_of(judged, "evaluate") == ("prepare", "train")
+    before = {stage: (key(stage), key(stage, decides)) for stage in STAGES}
+    real = keys._source
+    monkeypatch.setattr(keys, "_source", lambda module: real(module) and real(module) + b"# edited"
+                        if module == "gan_core.metrics.frechet" else real(module))
+    keys._closure.cache_clear()
+    try:
+        after = {stage: (key(stage), key(stage, decides)) for stage in STAGES}
+    finally:
+        keys._closure.cache_clear()
+    assert {stage for stage in STAGES if before[stage][0] != after[stage][0]} == {"evaluate"}
+    assert {stage for stage in STAGES if before[stage][1] != after[stage][1]} == {"train", "evaluate"}
+
+
+def test_cadence_and_number_of_samples_of_fd_are_settings_where_it_decides():
+    for decides in BY_FD:
+        assert key("train", decides) not in {key("train", decides, "train.fd_samples=100"), key("train")}
+        assert key("train", decides) != key("train", decides, "train.fd_every=1280")
 
 
 def test_a_plug_in_is_part_of_the_code_it_is_used_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

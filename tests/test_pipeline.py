@@ -156,8 +156,11 @@ def test_torchrun_without_ray_makes_the_same_bytes(undisturbed, tmp_path):
     done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     ours, theirs = only(tmp_path / "runs"), only(undisturbed[0] / "runs")
-    for path in ("generator.safetensors", "networks.safetensors", "metrics.jsonl"):
+    for path in ("generator.safetensors", "networks.safetensors"):
         assert (ours / path).read_bytes() == (theirs / path).read_bytes()
+    on_ray = rows(theirs)  # where samples are compared with real ones too
+    assert [row["position"] for row in on_ray if "fd_domain" in row] == [10_240, 20_480]
+    assert [{name: value for name, value in row.items() if name != "fd_domain"} for row in on_ray] == rows(ours)
 
 
 def test_ctrl_c_ends_a_run_with_130_and_one_line_and_leaves_nothing_running(tmp_path, embedded):
@@ -220,6 +223,11 @@ def test_killed_before_in_and_after_a_checkpoint_training_ends_with_the_same_byt
         assert (ours / path).read_bytes() == (theirs / path).read_bytes()
     for part in (theirs / "metrics").iterdir():
         assert (ours / "metrics" / part.name).read_bytes() == part.read_bytes()
+
+
+def rows(run: Path) -> list[dict[str, Any]]:
+    """The curves of a finished run."""
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 def ask(prefect: Prefect, what: str) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import pytest
 from gan_core.config import Experiment, load_experiment
 from gan_core.manifest import MANIFEST, artefact, read_manifest
 from gan_core.store import Store
-from pipelines.keys import STAGES
+from pipelines.keys import STAGES, features_key, features_prefix
 from pipelines.plan import Planner
 from pipelines.records import RunRecord, write_record
 from pipelines.stages.publish import publish
@@ -144,3 +144,25 @@ def test_remake_runs_a_stage_whose_result_is_there(store):
 def test_more_workers_or_another_store_change_nothing(store):
     finish(store, *STAGES)
     assert actions(store, "train.workers=1") == ["REUSE"] * 4
+
+
+def test_a_run_that_fd_decides_waits_for_the_feature_network_and_is_named_by_it(store):
+    finish(store, "prepare")
+    decides = "train.best_by={metric: fd_domain}"
+    planner = Planner(store, experiment(decides))
+    prepare, train, *_ = planner.plan()
+    assert actions(store, decides) == ["REUSE", "DEPENDS", "DEPENDS", "DEPENDS"]
+    assert train.reason.startswith("waits for features")
+    made = features_prefix(features_key(read_manifest(store, prepare.prefix), 0))
+    keys = set()
+    for weights in (b"one", b"another"):
+        with artefact(store, made, kind="features", key="f") as draft:
+            (draft.path / "domain.safetensors").write_bytes(weights)
+        train = planner.plan()[1]
+        manifest = read_manifest(store, made)
+        assert manifest is not None
+        assert train.action == "RUN"
+        assert train.record.inputs["features"] == manifest.digest
+        keys.add(train.key)
+    assert len(keys) == 2
+    assert "features" not in Planner(store, experiment()).plan()[1].record.inputs

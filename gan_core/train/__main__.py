@@ -33,6 +33,7 @@ from gan_core.train.checkpoint import RunPlace
 from gan_core.train.dealing import refuse_uneven
 from gan_core.train.distributed import Workers, backend_for
 from gan_core.train.loop import fit
+from gan_core.train.measure import refuse_unmeasured
 from gan_core.train.patience import WORKERS_WAIT_S
 from gan_core.train.report import Command, Trouble
 from gan_core.train.signals import Signals
@@ -93,6 +94,7 @@ def _train(experiment: Experiment, store: Store) -> int:
     group = _join()
     workers = Workers.current()
     refuse_uneven(experiment, workers.world)
+    refuse_unmeasured(experiment.train, None)
     if workers.lead:
         store.check_writable()
     begins = numbered_version(experiment.train.init_from, store) if experiment.train.init_from else None

@@ -5,7 +5,7 @@
     runs/<key>/metrics/<position>.jsonl               the curves since the checkpoint before
     runs/<key>/tensorboard/events.out.tfevents.<position>.part
     runs/<key>/samples/<position>.png                 grids of samples
-    runs/<key>/progress.json                          the newest row, whether or not it is in a checkpoint
+    runs/<key>/progress.json                          the newest row and fd_domain, in a checkpoint or not
 """
 
 from __future__ import annotations

@@ -19,9 +19,12 @@ from gan_core.train.switches import Switches
 
 def write_run(
     experiment: Experiment, recipe: Recipe, state: TrainState, switches: Switches, place: RunPlace, attempt: int,
-    parents: tuple[Parent, ...],
+    parents: tuple[Parent, ...], seen: Mapping[str, Any],
 ) -> None:
-    """Writes it from the last state, or from the best checkpoint when `train.best_by` is set; manifest last."""
+    """Writes it from the last state, or from the best checkpoint when `train.best_by` is set; manifest last.
+
+    seen: facts about what was measured on the way.
+    """
     saved = state.snapshot() if state.best is None else _best(state, place)
     names, spec = recipe.published()
     with artefact(place.store, place.prefix, kind="run", key=place.key, parents=parents) as draft:
@@ -33,7 +36,7 @@ def write_run(
         (draft.path / "metrics.jsonl").write_bytes(place.curves())
         draft.facts.update(
             position=state.position, weights_of=saved["position"], attempts=attempt, worlds=state.worlds,
-            rollbacks=state.rollbacks, ended=state.ended, best=state.best, **switches.facts,
+            rollbacks=state.rollbacks, ended=state.ended, best=state.best, **seen, **switches.facts,
         )
 
 

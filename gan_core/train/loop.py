@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gan_core.config import Experiment
+from gan_core.config import FD_DOMAIN, Experiment
 from gan_core.data.attributes import attributes_of
 from gan_core.data.augment import refuse_other_kinds
 from gan_core.data.batches import Batches
@@ -24,6 +24,7 @@ from gan_core.train.curves import Curves
 from gan_core.train.dealing import norms_over_parts, refuse_uneven
 from gan_core.train.distributed import Workers
 from gan_core.train.finish import write_run
+from gan_core.train.measure import Compare, refuse_unmeasured
 from gan_core.train.observe import Observer
 from gan_core.train.patience import UPLOAD_PATIENCE_S, PatientStore, unheard
 from gan_core.train.report import Command, Reporter
@@ -45,29 +46,32 @@ def fit(
     *,
     parents: tuple[Parent, ...] = (),
     threads: int | None = None,
+    compare: Compare | None = None,
 ) -> bool:
     """Trains to `train.images` or to a stop rule, from the newest checkpoint when there is one; writes the run.
 
     parents: what the run is made from: its shards and, where `train.init_from` is set, the version that it names.
+    compare: what measures samples beside real examples as training goes on; None when nobody does.
     Called on every worker of the process group that is set up, or alone.  True when the run is finished; False when
     the reporter's command stopped it, after a checkpoint.
     Raises ConfigError, Diverged, WorkersDisagree, CheckpointError, DamagedFile, StoreError, Superseded.
     """
     workers = Workers.current()
     refuse_uneven(experiment, workers.world)
+    refuse_unmeasured(experiment.train, compare)
     place = replace(place, note=reporter.note)
     attempt = workers.told_by_lead(place.claim_attempt() if workers.lead else 0)
     keep = Retention(experiment.train.keep_checkpoints, experiment.train.keep_every)
     writer = Writer(place, attempt, keep, reporter.note)
     try:
-        run = Run.begun(experiment, shards, place, reporter, workers, writer, threads, parents)
+        run = Run.begun(experiment, shards, place, reporter, workers, writer, threads, parents, compare)
         finished = run.go_on()
         writer.wait()
-        if finished and workers.lead:
+        if finished and run.observer is not None:
             writer.refuse_if_superseded()
             patient = PatientStore(place.store, seconds=UPLOAD_PATIENCE_S, note=reporter.note)
             write_run(experiment, run.recipe, run.state, run.switches,
-                      replace(place, store=patient, tries_again=False), attempt, parents)
+                      replace(place, store=patient, tries_again=False), attempt, parents, run.observer.facts)
     finally:
         writer.close()
     return finished
@@ -100,7 +104,7 @@ class Run:
     @staticmethod
     def begun(
         experiment: Experiment, shards: Shards, place: RunPlace, reporter: Reporter, workers: Workers, writer: Writer,
-        threads: int | None, parents: tuple[Parent, ...],
+        threads: int | None, parents: tuple[Parent, ...], compare: Compare | None,
     ) -> Run:
         """At the newest checkpoint, or at the beginning."""
         train, device = experiment.train, workers.device
@@ -120,10 +124,10 @@ class Run:
             device=device, sampling=train.sampling, shuffle_shards=train.shuffle_shards, facts=shards.facts,
         )
         step = Step.of(experiment, recipe, batches, workers, state, switches)
-        observer = Observer.of(experiment, recipe, shards, device, reporter) if workers.lead else None
+        observer = Observer.of(experiment, recipe, shards, device, reporter, compare) if workers.lead else None
         run = Run(experiment, place, reporter, workers, writer, recipe, switches, state, step, observer,
                   parents)
-        notes = [uncounted, norms_over_parts(experiment, state.networks)]
+        notes = [uncounted, norms_over_parts(experiment, state.networks), observer.note if observer else None]
         if saved is not None:
             run._restore(saved)
             notes.append(switches.elsewhere(device))
@@ -151,10 +155,12 @@ class Run:
             self.step.take(self.curves)
             command = Command(told.result())
             done = state.position >= train.images
-            if done or self._passed(train.report_every) or self._passed(train.sample_every):
-                self._row(sampled=done or self._passed(train.sample_every), done=done)
-            if done or state.ended or self._passed(train.checkpoint_every) or command is not Command.CONTINUE:
-                self._checkpoint()
+            sampled, compared = done or self._passed(train.sample_every), done or self._is_compared()
+            if sampled or compared or self._passed(train.report_every):
+                self._row(sampled=sampled, compared=compared, done=done)
+            due = done or state.ended is not None or self._passed(train.checkpoint_every)
+            if due or command is not Command.CONTINUE:
+                self._checkpoint(judged=due)
             if command is Command.STOP and not done and not state.ended:
                 return False
         return True
@@ -162,23 +168,32 @@ class Run:
     def _passed(self, every: int) -> bool:
         return crossed(self.state.position, step=self.experiment.train.batch, every=every)
 
-    def _row(self, *, sampled: bool, done: bool) -> None:
+    def _is_compared(self) -> bool:
+        """Whether samples are compared with real examples here: at a cadence, and where a checkpoint is judged by it.
+        """
+        train = self.experiment.train
+        judges = train.best_by is not None and train.best_by.metric == FD_DOMAIN
+        return self._passed(train.fd_every or train.sample_every) or (judges and self._passed(train.checkpoint_every))
+
+    def _row(self, *, sampled: bool, compared: bool, done: bool) -> None:
         """One row of the curves; a stop rule may end the run with it."""
         row, ended = dict(self.curves.row(self.state.position, self.workers)), None
         if self.observer is not None:
-            ended = self.observer.see(row, self.state, sampled=sampled, done=done)
+            ended = self.observer.see(row, self.state, sampled=sampled, compared=compared, done=done)
             self.rows.append(row)
-            self.writer.tell(row, self.observer.troubles)
+            self.writer.tell(row, self.observer.troubles, self.observer.compared)
         if Command(self.workers.told_by_lead(Command.FINISH if ended else Command.CONTINUE)) is Command.FINISH:
             self.state.ended = ended or "on another worker"
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self, *, judged: bool) -> None:
+        """judged: it may be the best one.  One that was asked for may not, or an interruption would show in the run."""
         self.curves.refuse_non_finite({}, self.state.position)
         self.state.refuse_non_finite()
         refuse_disagreement(self.state, self.workers)
         pending, saved = self.curves.snapshot(self.workers), ""
         if self.observer is not None:
-            self.observer.compare_with_best(self.state)
+            if judged:
+                self.observer.compare_with_best(self.state)
             snapshot = {**self.state.snapshot(), "curves": pending, "facts": self._facts()}
             saved = self.writer.save(snapshot, self.rows, self.observer.take_pictures())
         self.rows = []

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from gan_core.config import StopRule
+from gan_core.config import FD_DOMAIN, StopRule
 from gan_core.errors import ConfigError
 from gan_core.train.checkpoint import Row
 from gan_core.train.report import Trouble
@@ -101,7 +101,7 @@ def _tracked(rule: StopRule) -> str:
 
 def _refuse_unknown(field: str, metric: str, memory: Mapping[str, Any], row: Row) -> None:
     """Only once what would hold it has come: a row of the watch, or enough rows that every phase had its turn."""
-    if metric in memory["names"] or memory["rows"] < ROWS_OF_A_LAZY_PHASE:
+    if metric in memory["names"] or memory["rows"] < ROWS_OF_A_LAZY_PHASE or metric == FD_DOMAIN:
         return
     if metric.startswith(NAMES) and ALWAYS not in row:
         return

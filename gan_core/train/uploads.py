@@ -84,10 +84,14 @@ class Writer:
         self._saves.append(self._thread.submit(self._take, _Job(position, prefix, snapshot, rows, files)))
         return self.place.store.uri(prefix)
 
-    def tell(self, row: Row, troubles: Sequence[Trouble]) -> None:
-        """Has the newest row and what goes wrong written to progress.json, when the store is well; never waits."""
+    def tell(self, row: Row, troubles: Sequence[Trouble], compared: Mapping[str, float] | None = None) -> None:
+        """Has the newest row and what goes wrong written to progress.json, when the store is well; never waits.
+
+        compared: the newest values of what few rows hold.
+        """
         finite = {name: value if math.isfinite(value) else None for name, value in row.items()}
-        self._progress.tell(json.dumps({"row": finite, "troubles": [asdict(t) for t in troubles]}).encode())
+        told = {"row": finite, "troubles": [asdict(t) for t in troubles], "compared": dict(compared or {})}
+        self._progress.tell(json.dumps(told).encode())
 
     def wait(self) -> None:
         """Until all that was saved is in the store; raises what went wrong with it."""

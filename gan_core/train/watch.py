@@ -106,7 +106,7 @@ class Watch:
         return png(grid(images, SQUARE if labels is None else PER_CLASS))
 
     def _undisturbed(self, *kinds: Networks) -> AbstractContextManager[None]:
-        return _undisturbed([net for networks in kinds for net in networks.values()], self._seed, self._device)
+        return undisturbed([net for networks in kinds for net in networks.values()], self._seed, self._device)
 
     def _samples(self, networks: Networks) -> Tensor:
         n = len(next(iter(self._inputs.values())))
@@ -206,7 +206,7 @@ def _fixed(split: Split, shards: Shards, seed: int, device: torch.device) -> dic
 
 
 @contextmanager
-def _undisturbed(networks: Iterable[nn.Module], seed: int, device: torch.device) -> Iterator[None]:
+def undisturbed(networks: Iterable[nn.Module], seed: int, device: torch.device) -> Iterator[None]:
     """Networks as they are used, not trained: no gradients, no statistics of what they are given; all put back after.
 
     A recipe's networks may draw random numbers; here they draw the same ones every time.

@@ -16,14 +16,14 @@ from gan_core.bundle import Generator, read_generator
 from gan_core.config import EvaluateConfig, Experiment
 from gan_core.data.shards import Shards as Data
 from gan_core.data.shards import open_shards
-from gan_core.manifest import Manifest, Parent, artefact, missing_files, read_manifest, read_named, tool_versions
-from gan_core.metrics.domain import FACTS_FILE, WEIGHTS_FILE, DomainNetwork, train_domain
+from gan_core.manifest import Manifest, Parent, artefact, read_manifest, read_named, tool_versions
+from gan_core.metrics.domain import DomainNetwork
 from gan_core.metrics.evaluate import Measured, measure, requested_attributes, requested_labels
 from gan_core.metrics.translation import A, B, Translate, domain_of, measure_translation
 from gan_core.pictures import grid, png
 from gan_core.store import Store
+from pipelines.features import features_of, read_features
 from pipelines.handles import Shards, Trained
-from pipelines.keys import PREFIX_CHARS
 from pipelines.report import MOST_GRIDS, Report, spread, write_report
 
 PER_CLASS = 10  # samples of each class in the grid: one row a class
@@ -41,7 +41,8 @@ def evaluate(
     DamagedFile names a shard or weight file that is not what its manifest says.
     """
     data = open_shards(store, shards.prefix)
-    domain = _domain(store, data, shards, features, experiment.evaluate.seed)
+    made = features_of(store, shards, features, experiment.evaluate.seed, data)
+    domain = read_features(store, made.prefix)
     generator = read_generator(store, trained.prefix)
     scores = _scores(generator, data, experiment.evaluate, domain)
     parents = (shards.parent(), trained.parent())
@@ -82,21 +83,6 @@ def _attributes(generator: Generator, data: Data, config: EvaluateConfig) -> NDA
     asked = requested_attributes(data, config, [attribute.name for attribute in generator.attributes])
     low, high = zip(*(attribute.ends for attribute in generator.attributes), strict=True)
     return np.clip(asked, np.asarray(low, np.float32), np.asarray(high, np.float32))
-
-
-def _domain(store: Store, data: Data, shards: Shards, key: str, seed: int) -> DomainNetwork:
-    """The feature network of a data set: from the store, or trained on its train split and kept there."""
-    prefix = f"features/{key[:PREFIX_CHARS]}"
-    manifest = read_manifest(store, prefix)
-    if manifest is None or missing_files(store, prefix, manifest):
-        validation = data.splits.get("validation")
-        made = train_domain(data.split("train"), data.shape, data.classes, seed, validation)
-        with artefact(store, prefix, kind="features", key=key, parents=(shards.parent(),)) as draft:
-            made.save(draft.path)
-        return made
-    return DomainNetwork.load(
-        read_named(store, prefix, manifest, WEIGHTS_FILE), read_named(store, prefix, manifest, FACTS_FILE)
-    )
 
 
 def _samples(generator: Generator, data: Data, config: EvaluateConfig) -> bytes:
@@ -181,6 +167,9 @@ def notes_of(facts: Mapping[str, Any]) -> list[str]:
     for back in facts.get("rollbacks") or ():
         notes.append(f"After {back['at']:,} images training went back to {back['to']:,}, and on with learning rates "
                      f"times {back['learning_rates']:g}: {back['why']}.")
+    if (fd := facts.get("fd")) and fd["split"] != "validation":
+        notes.append(f"There is no validation split: fd_domain in the curves compares {fd['n_fake']:,} samples with "
+                     f"examples of the {fd['split']} split.")
     if facts.get("best"):
         notes.append(f"The weights are those of the best checkpoint, after {facts['weights_of']:,} images.")
     return notes

@@ -20,15 +20,16 @@ Launch = Callable[[RunPlace, str, tuple[Parent, ...]], None]
 
 def train(
     store: Store, experiment: Experiment, shards: Shards, launch: Launch, *, key: str, prefix: str,
-    begins_from: Parent | None = None,
+    also_from: tuple[Parent, ...] = (),
 ) -> None:
     """Has `launch` run gan_core.train.loop.fit on the workers until the run under `prefix` is finished.
 
-    begins_from: the published version whose weights it begins with.
+    also_from: what else it is made from: the published version whose weights it begins with, the feature network by
+    which it decides.
     Raises, before any worker starts, DamagedFile when a shard is not what its manifest says, and ConfigError when the
     recipe or its networks are not made for such data.
     """
     data = open_shards(store, shards.prefix)
     with suppress(Uncountable):  # a recipe that cannot do without weights is seen when it runs
         networks_of(experiment, data_of(experiment, data))
-    launch(RunPlace(store, prefix, key), shards.prefix, (shards.parent(), *((begins_from,) if begins_from else ())))
+    launch(RunPlace(store, prefix, key), shards.prefix, (shards.parent(), *also_from))

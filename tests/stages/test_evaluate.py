@@ -65,6 +65,13 @@ def test_an_early_end_roll_backs_and_the_best_checkpoint_are_told() -> None:
     ]
 
 
+def test_curves_that_compare_with_training_examples_say_so() -> None:
+    compared = {"split": "validation", "n_real": 180, "n_fake": 180}
+    assert notes_of({"fd": compared}) == []
+    assert notes_of({"fd": compared | {"split": "train"}}) == [
+        "There is no validation split: fd_domain in the curves compares 180 samples with examples of the train split."]
+
+
 def handle(kind: Any, store: Store, prefix: str) -> Any:
     manifest = read_manifest(store, prefix)
     assert manifest is not None

@@ -1,0 +1,83 @@
+"""The feature network of a data set: an artefact of its own, made by the first stage that needs it.
+
+    features/<key>/    domain.safetensors, domain.json
+
+Evaluate measures with it; training is watched with it, and made from it where it decides by `fd_domain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gan_core.data.shards import IMAGE, RemoteSplit, open_shards
+from gan_core.data.shards import Shards as Data
+from gan_core.errors import StoreError
+from gan_core.manifest import MANIFEST, Manifest, artefact, missing_files, read_manifest, read_named
+from gan_core.metrics.domain import FACTS_FILE, WEIGHTS_FILE, DomainNetwork, train_domain
+from gan_core.metrics.in_training import fd_domain_against
+from gan_core.store import Store
+from pipelines.handles import Features, Shards
+from pipelines.keys import features_prefix
+
+Images = NDArray[np.uint8]
+
+
+def features_of(store: Store, shards: Shards, key: str, seed: int, data: Data | None = None) -> Features:
+    """The feature network of these shards: from the store, or trained on their train split and kept there.
+
+    key, seed: its own.  data: the shards, where they are open already.  DamagedFile names a shard that is not what its
+    manifest says.
+    """
+    made = _whole(store, features_prefix(key))
+    return made or _make(store, shards, key, seed, data or open_shards(store, shards.prefix))
+
+
+def features_at_hand(store: Store, shards: Shards, key: str, seed: int) -> Features | None:
+    """The same for a run that is only watched with it: None where it would have to be trained on a set that is larger
+    than the cache, and fetched file after file, and of data that is no images.
+    """
+    if made := _whole(store, features_prefix(key)):
+        return made
+    data = open_shards(store, shards.prefix)
+    if data.kind != IMAGE or isinstance(data.split("train"), RemoteSplit):
+        return None
+    return _make(store, shards, key, seed, data)
+
+
+def read_features(store: Store, prefix: str) -> DomainNetwork:
+    """The network itself.  DamagedFile when a file is not what its manifest says, StoreError when it is gone."""
+    manifest = _manifest(store, prefix)
+    return DomainNetwork.load(
+        read_named(store, prefix, manifest, WEIGHTS_FILE), read_named(store, prefix, manifest, FACTS_FILE)
+    )
+
+
+def fd_domain_in(store: Store, prefix: str, real: Images) -> Callable[[Images], Mapping[str, float]]:
+    """`fd_domain_against` with the network there, which is read when this is called.  Errors as of both."""
+    return fd_domain_against(read_features(store, prefix), real)
+
+
+def _make(store: Store, shards: Shards, key: str, seed: int, data: Data) -> Features:
+    prefix = features_prefix(key)
+    made = train_domain(data.split("train"), data.shape, data.classes, seed, data.splits.get("validation"))
+    with artefact(store, prefix, kind=Features.KIND, key=key, parents=(shards.parent(),)) as draft:
+        made.save(draft.path)
+    return Features(store.uri(prefix), prefix, _manifest(store, prefix).digest)
+
+
+def _whole(store: Store, prefix: str) -> Features | None:
+    manifest = read_manifest(store, prefix)
+    if manifest is None or missing_files(store, prefix, manifest):
+        return None
+    return Features(store.uri(prefix), prefix, manifest.digest)
+
+
+def _manifest(store: Store, prefix: str) -> Manifest:
+    manifest = read_manifest(store, prefix)
+    if manifest is None:
+        raise StoreError(f"{store.uri(prefix)}/{MANIFEST} is not there any more; run the same command again, and it "
+                         "is made anew")
+    return manifest
