@@ -150,11 +150,16 @@ class DomainNetwork:
 
 
 def train_domain(
-    split: Split, shape: tuple[int, int, int], classes: int, seed: int, validation: Split | None = None
+    split: Split,
+    shape: tuple[int, int, int],
+    classes: int,
+    seed: int,
+    validation: Split | None = None,
+    most: int = MOST_IMAGES,
 ) -> DomainNetwork:
-    """Trains on a split for 20 epochs, at most 120,000 images; without classes weights stay random.
+    """Trains on a split for 20 epochs, at most `most` images; without classes weights stay random.
 
-    The result is a function of (split, shape, classes, seed): it runs on one thread and leaves torch's global
+    The result is a function of (split, shape, classes, seed, most): it runs on one thread and leaves torch's global
     random numbers alone.  facts.accuracy is measured on `validation` where that is given and has labels.
     """
     with one_thread(), torch.random.fork_rng(devices=[]):
@@ -162,12 +167,12 @@ def train_domain(
         network = Classifier(shape, classes)
         trained_on = 0
         if split.labels is not None and classes:
-            trained_on = min(EPOCHS * len(split), MOST_IMAGES)
+            trained_on = min(EPOCHS * len(split), most)
             _descend(network, split, torch.from_numpy(split.labels.astype(np.int64)), trained_on, seed)
         _standardise(network, split, seed)
         accuracy = None
         if trained_on and validation is not None and validation.labels is not None:
-            accuracy = _accuracy(network, validation, validation.labels)
+            accuracy = accuracy_on(network, validation, validation.labels)
     facts = DomainFacts(shape=shape, classes=classes, seed=seed, trained_on=trained_on, accuracy=accuracy)
     return DomainNetwork(facts, network)
 
@@ -204,7 +209,8 @@ def _order(examples: int, images: int, seed: int) -> Tensor:
     return torch.cat([torch.randperm(examples, generator=draw) for _ in range(epochs)])[:images]
 
 
-def _accuracy(network: Classifier, split: Split, labels: NDArray[np.int64]) -> float:
+def accuracy_on(network: Classifier, split: Split, labels: NDArray[np.int64]) -> float:
+    """Share of the split's images that the network puts into the class that `labels` [N] give them, 0 … 1."""
     right = 0
     with torch.inference_mode():
         for start in range(0, len(split), FEATURE_BATCH):
