@@ -88,12 +88,14 @@ class Run:
             from pipelines.on_ray import train_on_ray
 
             watched_with = judged_by or self._watched_with(shards)
-            train_on_ray(self.experiment, self.profile, place, data, parents, watched_with and watched_with.prefix)
+            features = None if watched_with is None else watched_with.prefix
+            train_on_ray(self.experiment, self.profile, place, data, parents, features)
 
         def work(step: Step) -> None:
             from pipelines.stages.train import train
 
-            also_from = tuple(filter(None, (step.begins_from, judged_by and judged_by.parent())))
+            also_from = (*((step.begins_from,) if step.begins_from else ()),
+                         *((judged_by.parent(),) if judged_by else ()))
             train(self.store, shards, launch, key=step.key, prefix=step.prefix, also_from=also_from)
 
         return self._stage("train", Trained, work)
