@@ -34,7 +34,8 @@ def test_of_what_is_told_the_newest_is_written_and_nobody_waits_for_it(tmp_path:
     store = Slow(tmp_path)
     place = place_in(store)
     writer = Writer(place, 1, KEEP, Heard())
-    writer.tell(row(64), [Trouble("mode collapse", "samples are alike", "lower the learning rate")])
+    writer.tell(row(64), [Trouble("mode collapse", "samples are alike", "lower the learning rate")],
+                {"fd_domain": 3.0})
     store.writing.acquire()  # the first is under way
     for position in range(128, 640, 64):
         writer.tell({"position": position, "loss/generator": float("nan")}, [])
@@ -44,8 +45,9 @@ def test_of_what_is_told_the_newest_is_written_and_nobody_waits_for_it(tmp_path:
     writer.close()
     assert store.told == [
         {"row": row(64), "troubles": [{"name": "mode collapse", "what": "samples are alike",
-                                       "advice": "lower the learning rate"}]},
-        {"row": {"position": 576, "loss/generator": None}, "troubles": []},
+                                       "advice": "lower the learning rate"}],
+         "compared": {"fd_domain": 3.0}},
+        {"row": {"position": 576, "loss/generator": None}, "troubles": [], "compared": {}},
     ]
     assert json.loads(store.read(f"{place.prefix}/progress.json")) == store.told[-1]
 
