@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from gan_core.manifest import read_manifest, tool_versions
 from gan_core.store import Store
@@ -44,7 +45,7 @@ def main() -> None:
     report("nothing_new", again)
 
 
-def timed(command: list[str]) -> tuple[float, dict[str, list[dict[str, object]]]]:
+def timed(command: list[str]) -> tuple[float, dict[str, list[dict[str, Any]]]]:
     """Wall seconds of a command and the JSON it printed."""
     start = time.perf_counter()
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)

@@ -6,7 +6,9 @@ throughout.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Self
 
 import numpy as np
@@ -35,6 +37,18 @@ class Moments:
             raise DataError("features are not finite; look for NaN or infinity in the network that made them")
         rows -= mean
         return cls(len(rows), mean, rows.T @ rows)
+
+    @classmethod
+    def of_batches(cls, batches: Iterable[NDArray[Any]]) -> Moments:
+        """Moments of the rows of all batches [nᵢ, d] together, one batch in memory at a time.
+
+        DataError when there is no batch, and for a batch as in `of` and `merge`.
+        """
+        each = map(cls.of, batches)
+        first = next(each, None)
+        if first is None:
+            raise DataError("there are no batches of features; moments need one row or more")
+        return reduce(merge, each, first)
 
     @property
     def covariance(self) -> NDArray[np.float64]:

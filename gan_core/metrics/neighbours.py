@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from math import isqrt
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.errors import DataError
 
-CELLS = 2**22  # float64 distances held at a time: 32 MB
-COLUMNS = 1024  # rows of the other set brought to float64 at a time
+SIDE = 1024  # points of each set brought to float64 at a time; 8 MB of distances between them
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Neighbours:
 
 
 def neighbours(real: NDArray[Any], fake: NDArray[Any], k: int) -> Neighbours:
-    """Compares real [n, d] with generated features [m, d] of any number type, a block of distances at a time.
+    """Compares real [n, d] with generated features [m, d] of any number type, a tile of distances at a time.
 
     Distances are float64; on integer features such as pixel levels they are exact.  Elsewhere a tie counts as
     inside even when rounding parts it.  DataError when either set has k rows or fewer.
@@ -46,62 +46,102 @@ def neighbours(real: NDArray[Any], fake: NDArray[Any], k: int) -> Neighbours:
     if min(len(real), len(fake)) <= k:
         raise DataError(f"k={k} neighbours need at least {k + 1} real and {k + 1} generated examples; "
                         f"there are {len(real)} and {len(fake)}: raise evaluate.samples or lower evaluate.k")
-    slack = _rounding(real, fake)
-    real_reach, fake_reach = _reaches(real, k) + slack, _reaches(fake, k) + slack
+    reals, fakes = _Points.of(real), _Points.of(fake)
+    slack = _rounding(reals, fakes)
+    real_reach, fake_reach = _reaches(reals, k) + slack, _reaches(fakes, k) + slack
     balls_round_fake = np.zeros(len(fake), np.int64)
-    recalled = covered = 0
-    for rows in _blocks(len(real), len(fake)):
-        squared = _squared_distances(real[rows], fake)
-        in_real_ball = squared <= real_reach[rows, None]
-        balls_round_fake += in_real_ball.sum(axis=0)
-        covered += int(in_real_ball.any(axis=1).sum())
-        recalled += int((squared <= fake_reach).any(axis=1).sum())
+    recalled, covered = np.zeros((2, len(real)), np.bool_)
+    for rows in _parts(len(real)):
+        for columns in _parts(len(fake)):
+            squared = _squared_distances(reals[rows], fakes[columns])
+            in_real_ball = squared <= real_reach[rows, None]
+            balls_round_fake[columns] += in_real_ball.sum(axis=0)
+            covered[rows] |= in_real_ball.any(axis=1)
+            recalled[rows] |= (squared <= fake_reach[columns]).any(axis=1)
     return Neighbours(
         precision=float((balls_round_fake > 0).mean()),
-        recall=recalled / len(real),
+        recall=float(recalled.mean()),
         density=float(balls_round_fake.mean()) / k,
-        coverage=covered / len(real),
+        coverage=float(covered.mean()),
     )
 
 
-def _reaches(features: NDArray[Any], k: int) -> NDArray[np.float64]:
-    """The squared distance from each row to its k-th nearest other row.  [n, d] -> [n]"""
-    reaches = np.empty(len(features))
-    for rows in _blocks(len(features), len(features)):
-        squared = _squared_distances(features[rows], features)
-        squared[np.arange(len(squared)), np.arange(rows.start, rows.stop)] = np.inf
-        reaches[rows] = np.partition(squared, k - 1, axis=1)[:, k - 1]
+@dataclass(frozen=True, eq=False)
+class _Points:
+    """features: [n, d] of any number type.  norms: [n] float64, their squared lengths."""
+
+    features: NDArray[Any]
+    norms: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, features: NDArray[Any]) -> Self:
+        norms = [np.square(features[rows], dtype=np.float64).sum(axis=1) for rows in _parts(len(features))]
+        return cls(features, np.concatenate(norms))
+
+    def __getitem__(self, rows: slice) -> Self:
+        return type(self)(self.features[rows], self.norms[rows])
+
+
+def _reaches(points: _Points, k: int) -> NDArray[np.float64]:
+    """The squared distance from each point to its k-th nearest other one, [n].
+
+    Distances are symmetric: a tile off the diagonal serves its rows and its columns.
+    """
+    n = len(points.norms)
+    nearest = np.full((n, k), np.inf)
+    for rows in _parts(n):
+        for columns in _parts(n, rows.start):
+            squared = _squared_distances(points[rows], points[columns])
+            if rows == columns:
+                np.fill_diagonal(squared, np.inf)
+            else:
+                nearest[columns] = _smaller(nearest[columns], squared.T)
+            nearest[rows] = _smaller(nearest[rows], squared)
+    reaches: NDArray[np.float64] = nearest.max(axis=1)
     return reaches
 
 
-def _squared_distances(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
+def _smaller(known: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The k smallest of each row of both.  [n, k], [n, m] -> [n, k]"""
+    k = known.shape[1]
+    return _smallest(np.concatenate([known, _smallest(found, k)], axis=1), k)
+
+
+def _smallest(values: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+    """The k smallest of each row, in no order; all of a row that has fewer.  [n, m] -> [n, min(k, m)]
+
+    Long rows are dealt into groups first: the k groups with the smallest minima hold the k smallest values, or
+    their equals.  To take minima is far cheaper than to select.
+    """
+    n, m = values.shape
+    size = isqrt(m // k)
+    if size > 1:
+        count = m // size
+        groups = values[:, : size * count].reshape(n, size, count)
+        near = np.argpartition(groups.min(axis=1), k - 1, axis=1)[:, None, :k]
+        within = np.take_along_axis(groups, near, axis=2).reshape(n, size * k)
+        values = np.concatenate([within, values[:, size * count :]], axis=1)
+    return np.partition(values, k - 1, axis=1)[:, :k] if k < values.shape[1] else values
+
+
+def _squared_distances(x: _Points, y: _Points) -> NDArray[np.float64]:
     """|x|² + |y|² − 2 x·y, at least 0.  [n, d], [m, d] -> [n, m]"""
-    a = x.astype(np.float64)
-    squared = np.empty((len(x), len(y)))
-    for start in range(0, len(y), COLUMNS):
-        b = y[start : start + COLUMNS].astype(np.float64)
-        squared[:, start : start + COLUMNS] = _squared_norms(a)[:, None] + _squared_norms(b) - 2 * (a @ b.T)
-    return np.maximum(squared, 0.0, out=squared)
+    doubled = np.multiply(x.features, -2.0, dtype=np.float64)
+    squared: NDArray[np.float64] = doubled @ y.features.astype(np.float64).T
+    squared += x.norms[:, None]
+    squared += y.norms
+    np.maximum(squared, 0.0, out=squared)
+    return squared
 
 
-def _squared_norms(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    norms: NDArray[np.float64] = np.square(x).sum(axis=1)
-    return norms
-
-
-def _rounding(x: NDArray[Any], y: NDArray[Any]) -> float:
-    """What rounding can add to or take from one squared distance; below 1, so nothing, on images up to
+def _rounding(x: _Points, y: _Points) -> float:
+    """What rounding can put between two squared distances that are equal; below 1, so nothing, on images up to
     209×209×3."""
-    largest = max(
-        float(_squared_norms(some[start : start + COLUMNS].astype(np.float64)).max())
-        for some in (x, y)
-        for start in range(0, len(some), COLUMNS)
-    )
-    return float(4 * x.shape[1] * np.finfo(np.float64).eps * largest)
+    largest = max(x.norms.max(), y.norms.max())
+    return float(4 * (x.features.shape[1] + 2) * np.finfo(np.float64).eps * largest)
 
 
-def _blocks(n: int, width: int) -> Iterator[slice]:
-    """Cuts n rows so that a block of [rows, width] float64 has at most CELLS numbers."""
-    rows = max(1, CELLS // width)
-    for start in range(0, n, rows):
-        yield slice(start, min(start + rows, n))
+def _parts(n: int, start: int = 0) -> Iterator[slice]:
+    """Cuts start … n into slices of SIDE."""
+    for first in range(start, n, SIDE):
+        yield slice(first, min(first + SIDE, n))

@@ -34,6 +34,26 @@ def test_moments_of_any_shards_equal_moments_of_the_whole(sizes):
     np.testing.assert_allclose(merged.scatter, whole.scatter, rtol=1e-11, atol=1e-9)
 
 
+@pytest.mark.parametrize("size", [1, 7, 64, 999, 1000, 5000])
+def test_moments_of_batches_of_any_size_equal_moments_of_the_whole(size):
+    rows = features(1000)
+    streamed, whole = Moments.of_batches(rows[i : i + size] for i in range(0, 1000, size)), Moments.of(rows)
+    assert streamed.n == 1000
+    np.testing.assert_allclose(streamed.mean, whole.mean, rtol=1e-12)
+    np.testing.assert_allclose(streamed.scatter, whole.scatter, rtol=0, atol=1e-12 * whole.scatter.max())
+
+
+def test_batches_far_from_zero_lose_nothing_that_the_whole_keeps():
+    rows = np.random.default_rng(0).normal(size=(500, 3)) + 1e6
+    streamed = Moments.of_batches(np.split(rows, 50))
+    np.testing.assert_allclose(streamed.covariance, np.cov(rows - 1e6, rowvar=False), rtol=0, atol=1e-9)
+
+
+def test_no_batches_are_refused():
+    with pytest.raises(DataError, match="no batches"):
+        Moments.of_batches([])
+
+
 def test_merging_does_not_depend_on_the_order_of_the_shards():
     a, b = Moments.of(features(10)), Moments.of(features(30, seed=1))
     np.testing.assert_allclose(merge(a, b).mean, merge(b, a).mean, rtol=1e-14)

@@ -51,6 +51,23 @@ def test_pixel_levels_with_many_ties_follow_the_definition_exactly():
     assert as_tuple(neighbours(real, fake, 5)) == pytest.approx(expected, rel=1e-15)
 
 
+@pytest.mark.parametrize(("n", "m", "k"), [(1100, 1030, 5), (1024, 1025, 1), (90, 1500, 80)])
+def test_more_points_than_a_tile_holds_follow_the_definition_exactly_ties_included(n, m, k):
+    draw = np.random.default_rng(0)
+    real, fake = draw.integers(0, 9, (n, 3)), draw.integers(1, 10, (m, 3))
+
+    def between(x, y):
+        return np.square(x[:, None] - y).sum(axis=2)
+
+    real_radii, fake_radii = (np.sort(between(some, some), axis=1)[:, k] for some in (real, fake))  # 0 is itself
+    across = between(real, fake)
+    inside = across <= real_radii[:, None]
+    assert neighbours(real, fake, k) == Neighbours(
+        precision=inside.any(axis=0).mean(), recall=(across <= fake_radii).any(axis=1).mean(),
+        density=inside.sum(axis=0).mean() / k, coverage=inside.any(axis=1).mean(),
+    )
+
+
 def test_levels_at_both_ends_of_uint8_do_not_wrap():
     real = np.zeros((4, 2), np.uint8)
     fake = np.full((4, 2), 255, np.uint8)
@@ -98,14 +115,21 @@ def test_a_generator_stuck_on_one_image_is_precise_and_covers_little():
     assert found.recall == 1 / 200
 
 
-@pytest.mark.parametrize(("cells", "columns"), [(1, 1), (100, 7), (10**6, 1000)])
-def test_blocks_do_not_change_the_result(monkeypatch, cells, columns):
+@pytest.mark.parametrize("side", [1, 3, 7, 45, 1000])
+@pytest.mark.parametrize("k", [1, 4, 44])
+def test_tiles_of_any_size_give_one_result_on_pixel_levels(monkeypatch, side, k):
     draw = np.random.default_rng(0)
     real, fake = draw.integers(0, 256, (50, 12), np.uint8), draw.integers(0, 256, (45, 12), np.uint8)
-    whole = neighbours(real, fake, 4)
-    monkeypatch.setattr(module, "CELLS", cells)
-    monkeypatch.setattr(module, "COLUMNS", columns)
-    assert neighbours(real, fake, 4) == whole
+    whole = neighbours(real, fake, k)
+    monkeypatch.setattr(module, "SIDE", side)
+    assert neighbours(real, fake, k) == whole
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64, np.float32, np.float64])
+def test_levels_give_one_result_in_every_number_type(dtype):
+    draw = np.random.default_rng(0)
+    real, fake = draw.integers(0, 128, (2, 60, 9))
+    assert neighbours(real.astype(dtype), fake.astype(dtype), 3) == neighbours(real, fake, 3)
 
 
 def test_the_order_of_examples_does_not_matter():
