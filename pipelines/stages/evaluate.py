@@ -25,6 +25,7 @@ from gan_core.store import Store
 from pipelines.handles import Shards, Trained
 from pipelines.keys import PREFIX_CHARS
 from pipelines.report import MOST_GRIDS, Report, spread, write_report
+from pipelines.report_json import REPORT_JSON, report_json
 
 PER_CLASS = 10  # samples of each class in the grid: one row a class
 MOST_ROWS = 20
@@ -35,13 +36,13 @@ TRANSLATED = 2  # rows of images of each domain in the grid of a generator that 
 def evaluate(
     store: Store, experiment: Experiment, shards: Shards, trained: Trained, *, key: str, prefix: str, features: str
 ) -> None:
-    """Writes metrics.json, samples.png, real.png and report.html under `prefix`.
+    """Writes metrics.json, samples.png, real.png, report.html and report.json under `prefix`.
 
     features: the key of the data set's feature network, which is made here when the store has none.
     DamagedFile names a shard or weight file that is not what its manifest says.
     """
     data = open_shards(store, shards.prefix)
-    domain = _domain(store, data, shards, features, experiment.evaluate.seed)
+    domain, network = _domain(store, data, shards, features, experiment.evaluate.seed)
     generator = read_generator(store, trained.prefix)
     scores = _scores(generator, data, experiment.evaluate, domain)
     parents = (shards.parent(), trained.parent())
@@ -52,10 +53,11 @@ def evaluate(
         real = _real(data, experiment.evaluate.split, generator.classes)
         (draft.path / "samples.png").write_bytes(samples)
         (draft.path / "real.png").write_bytes(real)
-        report = _report(store, experiment, trained, scores, samples, real, parents)
+        report = replace(_report(store, experiment, trained, scores, samples, real, parents), features=network)
         if generator.translates:
             report = replace(report, notes=[*report.notes, _rows_of_translations(data)])
         write_report(draft.path / "report.html", report)
+        (draft.path / REPORT_JSON).write_text(report_json(report, metrics), encoding="utf-8")
         draft.facts.update(domain_accuracy=domain.facts.accuracy)
 
 
@@ -84,8 +86,8 @@ def _attributes(generator: Generator, data: Data, config: EvaluateConfig) -> NDA
     return np.clip(asked, np.asarray(low, np.float32), np.asarray(high, np.float32))
 
 
-def _domain(store: Store, data: Data, shards: Shards, key: str, seed: int) -> DomainNetwork:
-    """The feature network of a data set: from the store, or trained on its train split and kept there."""
+def _domain(store: Store, data: Data, shards: Shards, key: str, seed: int) -> tuple[DomainNetwork, str]:
+    """A data set's feature network and its digest: from the store, or trained on its train split and kept there."""
     prefix = f"features/{key[:PREFIX_CHARS]}"
     manifest = read_manifest(store, prefix)
     if manifest is None or missing_files(store, prefix, manifest):
@@ -93,10 +95,11 @@ def _domain(store: Store, data: Data, shards: Shards, key: str, seed: int) -> Do
         made = train_domain(data.split("train"), data.shape, data.classes, seed, validation)
         with artefact(store, prefix, kind="features", key=key, parents=(shards.parent(),)) as draft:
             made.save(draft.path)
-        return made
-    return DomainNetwork.load(
-        read_named(store, prefix, manifest, WEIGHTS_FILE), read_named(store, prefix, manifest, FACTS_FILE)
-    )
+        kept = read_manifest(store, prefix)
+        assert kept is not None, "it was put there a line ago"
+        return made, kept.digest
+    weights, facts = (read_named(store, prefix, manifest, file) for file in (WEIGHTS_FILE, FACTS_FILE))
+    return DomainNetwork.load(weights, facts), manifest.digest
 
 
 def _samples(generator: Generator, data: Data, config: EvaluateConfig) -> bytes:
@@ -170,6 +173,7 @@ def _report(
         versions=tool_versions(),
         notes=notes_of(run.facts),
         grids=grids_over_time(store, trained.prefix),
+        images=run.facts.get("position"),
     )
 
 
