@@ -15,7 +15,7 @@ import yaml
 from gan_core.config import read_yaml, with_overrides
 from tests.pipeline import SMALL
 
-PAGES = ("README.md", "docs/getting-started.md", "docs/training.md",
+PAGES = ("README.md", "docs/getting-started.md", "docs/training.md", "docs/compare.md",
          pytest.param("docs/conditioning.md", marks=pytest.mark.system))  # it trains two models of its own
 FILE = re.compile(r"# (\S+\.(?:py|yaml))\n")  # the first line of a block that is a file
 
