@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from gan_core.manifest import Parent, canonical_digest
-from pipelines.compare import DIGEST_SHOWN, NOT_KNOWN, Comparison
+from pipelines.compare import DIGEST_SHOWN, NOT_KNOWN, Comparison, compare
 from pipelines.compared_version import CODE_STAGES, Version
 
 EVALUATE, SAMPLES = "evaluate.", "evaluate.samples"
@@ -96,7 +96,18 @@ def as_yaml(value: Any) -> str:
 def refusal(comparison: Comparison) -> str:
     """One line: that nothing can be compared, why, and the commands that make it so."""
     why = "; ".join(refusals(comparison)) or "no two of them have a metric in common"
-    return f"none of {len(comparison.metrics)} metrics can be compared: {why}; {'; '.join(advice(comparison))}"
+    what = "; ".join([*advice(comparison), *_without(comparison)])
+    return f"none of {len(comparison.metrics)} metrics can be compared: {why}; {what}"
+
+
+def _without(comparison: Comparison) -> list[str]:
+    """Which versions to leave out so that the others can be compared as they are."""
+    out = {difference.version for metric in comparison.metrics for difference in metric.refused}
+    rest = [version for version in comparison.versions if version.label not in out]
+    names = [metric.name for metric in comparison.metrics if any(metric.name in version.metrics for version in rest)]
+    if len(rest) < 2 or not compare(rest, names).comparable:
+        return []
+    return [f"without {', '.join(sorted(out))} the others can be compared"]
 
 
 def advice(comparison: Comparison) -> list[str]:

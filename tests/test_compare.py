@@ -231,6 +231,12 @@ def test_advice_where_the_same_settings_made_other_data_is_to_make_both_again(co
     assert line.count("gan run ") == 2
 
 
+def test_advice_says_which_version_to_leave_out(compared: Compared) -> None:
+    three = compared(PLAIN, BETTER, (PLAIN, {"data": b"other"}))
+    assert refusal(three).endswith("; without digits@0003 the others can be compared")
+    assert "without" not in refusal(compared(PLAIN, (BETTER, {"data": b"other"})))
+
+
 def test_advice_in_a_remote_store_names_the_experiment(memory: Store) -> None:
     names = [a_version(memory, "digits", PLAIN), a_version(memory, "digits", BETTER, data=b"other")]
     assert "gan run EXPERIMENT.yaml --store memory://compare" in advice(compare(gather(names, memory)))[0]
