@@ -15,6 +15,7 @@ import typer
 
 from gan_core import plugin_files
 from gan_core.errors import GanError
+from pipelines.cli_compare import compare
 from pipelines.cli_config import config
 from pipelines.cli_dataset import dataset
 from pipelines.cli_explore import explore
@@ -50,6 +51,7 @@ app.add_typer(dataset, name="dataset")
 app.add_typer(models, name="models")
 app.command()(sample)
 app.command()(explore)
+app.command()(compare)
 
 
 @app.command()

@@ -62,10 +62,10 @@ def show(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json: 
     Example: gan models show digits@latest --json
     """
     from gan_core.store import Store
-    from pipelines.models import resolve
+    from pipelines.models import published_manifest, resolve
 
     place, prefix = resolve(address, Store(store))
-    manifest = _manifest(place, prefix)
+    manifest = published_manifest(place, prefix)
     shown = _shown(place, prefix, manifest)
     if as_json:
         _print_json(shown)
@@ -97,12 +97,12 @@ def verify(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json
     """
     from gan_core.manifest import damaged_files
     from gan_core.store import Store
-    from pipelines.models import find_artefact, lineage, resolve
+    from pipelines.models import find_artefact, lineage, published_manifest, resolve
 
     place, prefix = resolve(address, Store(store))
     uri = place.uri(prefix)
     try:
-        manifest = _manifest(place, prefix)
+        manifest = published_manifest(place, prefix)
         origin = [found for parent in lineage(place, manifest.parents) if (found := find_artefact(place, parent))]
         problems = [p for at, made in [(prefix, manifest), *origin] for p in damaged_files(place, at, made)]
         whole = f"{uri}: all {len(manifest.files)} files whole"
@@ -117,16 +117,6 @@ def verify(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json
         typer.echo("\n".join(problems) if problems else whole)
     if problems:
         raise typer.Exit(1)
-
-
-def _manifest(store: Store, prefix: str) -> Manifest:
-    from gan_core.manifest import MANIFEST, read_manifest
-
-    manifest = read_manifest(store, prefix)
-    if manifest is None:
-        raise DamagedFile(f"{store.uri(prefix)}/{MANIFEST}: is missing; "
-                          "`gan models list` prints what is whole")
-    return manifest
 
 
 def _listed(store: Store, name: str) -> list[dict[str, Any]]:

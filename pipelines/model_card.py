@@ -115,7 +115,7 @@ The same seed gives the same pixels on every machine.
 {metrics}
 
 Real and generated are counts of images. [metrics.json](metrics.json) has all figures,
-[report.html](report.html) shows them.
+[report.html](report.html) shows them, [report.json](report.json) says the same to programs.
 
 ## Made from
 

@@ -126,6 +126,15 @@ def is_whole(store: Store, name: str, version: str) -> bool:
     return manifest is not None and not missing_files(store, prefix, manifest)
 
 
+def published_manifest(store: Store, prefix: str) -> Manifest:
+    """The manifest of a version that an address named.  DamagedFile when it is gone or cannot be understood."""
+    manifest = read_manifest(store, prefix)
+    if manifest is None:
+        raise DamagedFile(f"{store.uri(prefix)}/{MANIFEST}: is missing; "
+                          "`gan models list` prints what is whole")
+    return manifest
+
+
 def find_version(store: Store, name: str, key: str) -> str | None:
     """The newest whole version that was published under that stage key."""
     for version in reversed(_taken(store, name)):

@@ -11,7 +11,7 @@ import base64
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -106,7 +106,7 @@ class Report:
     experiment: the resolved settings.  gate: metric to {"at_least": …} or {"at_most": …}.  curves: rows of
     the metrics files, {"position": images seen, "loss/generator": …}.  samples_png, real_png: grids of one
     layout, a class a row.  lineage: (kind, URI, digest) of what the version was made from.  grids: (position, PNG) of
-    the same noise as training went on.
+    the same noise as training went on.  images: seen in training.  features: digest of the `domain` network.
     """
 
     title: str
@@ -120,6 +120,8 @@ class Report:
     versions: Mapping[str, str]
     notes: Sequence[str] = field(default_factory=tuple)
     grids: Sequence[tuple[int, bytes]] = field(default_factory=tuple)
+    images: int | None = None
+    features: str = ""
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def table(metrics: Mapping[str, Value], gate: Mapping[str, Mapping[str, float | 
         rows.append(Row(
             name=name,
             meaning=MEANINGS.get(name.removesuffix(f"_{measured.network}"), ""),
-            value=_number(measured.value),
+            value=number(measured.value),
             terms=_terms(measured),
             bound=_bound(bounds),
             passed=_within(measured.value, bounds),
@@ -194,7 +196,7 @@ def table(metrics: Mapping[str, Value], gate: Mapping[str, Mapping[str, float | 
     return rows + [Row(name, "", "not measured", "", _bound(gate[name]), False) for name in unmeasured]
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Four decimals where they say something, else four digits; with a minus sign as wide as a digit."""
     text = f"{value:.4f}" if 0.001 <= abs(value) < 10 or value == 0 else f"{value:.4g}"
     return text.replace("-", "\N{MINUS SIGN}")
@@ -252,7 +254,12 @@ def _data_uri(kind: str, content: bytes) -> str:
 
 
 def charts(curves: Sequence[Mapping[str, Any]]) -> list[Chart]:
-    """One chart for each group of curves: the part of a name before '/', known groups first."""
+    """One chart for each group of curves, known groups first."""
+    return [chart(group, lines) for group, lines in grouped(curves).items()]
+
+
+def grouped(curves: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Line]]:
+    """Group to name to line, known groups first: a group is the part of a curve's name before '/'."""
     groups: dict[str, dict[str, tuple[list[float], list[float]]]] = {}
     for row in curves:
         for name, value in row.items():
@@ -264,12 +271,17 @@ def charts(curves: Sequence[Mapping[str, Any]]) -> list[Chart]:
             values.append(value)
     if groups.get("objective") == groups.get("loss"):
         groups.pop("objective", None)  # without penalties they are the same
-    order = [*(group for group in GROUPS if group in groups), *(group for group in groups if group not in GROUPS)]
-    return [chart(group, groups[group]) for group in order]
+    return {group: {**groups[group]} for group in in_order(groups)}
+
+
+def in_order(groups: Iterable[str]) -> list[str]:
+    """Known groups first, others as they appear."""
+    there = list(dict.fromkeys(groups))
+    return [*(group for group in GROUPS if group in there), *(group for group in there if group not in GROUPS)]
 
 
 def chart(group: str, lines: Mapping[str, Line]) -> Chart:
-    """Lines over images seen.  lines: name to (positions, values)."""
+    """Lines over images seen.  group: of this chart of the page alone.  lines: name to (positions, values)."""
     from matplotlib import style  # most of a second to import; only reports draw
     from matplotlib.figure import Figure
 
@@ -288,7 +300,7 @@ def chart(group: str, lines: Mapping[str, Line]) -> Chart:
                  for i, name in enumerate(lines))
     with style.context(["default", settings]):
         figure = Figure(figsize=CHART_INCHES, layout="constrained")
-        _draw(figure.add_subplot(), lines, keys, logarithmic=group in RANGED and _wide(lines))
+        _draw(figure.add_subplot(), lines, keys, logarithmic=group.partition("/")[0] in RANGED and _wide(lines))
         svg = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(svg, format="svg", transparent=True, metadata=nothing)
@@ -303,10 +315,10 @@ def _wide(lines: Mapping[str, Line]) -> bool:
     return bool(values) and min(values) > 0 and max(values) > WIDE * min(values)
 
 
-def outline(positions: Sequence[float], values: Sequence[float]) -> Line:
+def outline(positions: Sequence[float], values: Sequence[float], stretches: int = STRETCHES) -> Line:
     """A line that looks the same in few points: of each stretch its lowest and its highest, in order."""
     n = len(values)
-    stretch = -(-n // STRETCHES)
+    stretch = -(-n // stretches)
     if stretch <= 2:
         return positions, values
     ends = ((start, min(start + stretch, n)) for start in range(0, n, stretch))

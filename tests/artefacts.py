@@ -36,10 +36,10 @@ def a_parent(store: Store, prefix: str) -> Parent:
     return Parent(kind=manifest.kind, uri=store.uri(prefix), digest=manifest.digest)
 
 
-def finish_shards(store: Store, key: str = "s1") -> str:
+def finish_shards(store: Store, key: str = "s1", content: bytes = b"arrow") -> str:
     prefix = f"shards/{key}"
     with artefact(store, prefix, kind="shards", key=key) as draft:
-        (draft.path / "train-00000.arrow").write_bytes(b"arrow")
+        (draft.path / "train-00000.arrow").write_bytes(content)
     return prefix
 
 
@@ -70,22 +70,37 @@ def finish_run(
         (draft.path / "generator.json").write_text(spec.model_dump_json())
         save_file(weights, draft.path / "generator.safetensors")
         save_file({f"generator.{k}": v for k, v in weights.items()}, draft.path / "networks.safetensors")
-        (draft.path / "metrics").mkdir()
-        (draft.path / "metrics" / "0000000128.jsonl").write_text('{"position": 128, "loss/d": 1.0}\n')
+        (draft.path / "metrics.jsonl").write_text('{"position": 64, "loss/d": 2.0}\n{"position": 128, "loss/d": 1.0}\n')
+        draft.facts["position"] = 128
     return prefix
 
 
-def finish_scores(store: Store, run_prefix: str, key: str = "e1", *, coverage: float = 0.953) -> str:
+def finish_scores(
+    store: Store,
+    run_prefix: str,
+    key: str = "e1",
+    *,
+    coverage: float = 0.953,
+    metrics: dict[str, Any] | None = None,
+    samples: bytes = b"\x89PNG",
+    features: str = "",
+) -> str:
+    """metrics: in place of two that are measured on 360 images.  features: the digest of the `domain` network."""
     prefix = f"scores/{key}"
     how = {"n_real": 360, "n_fake": 360, "split": "test", "k": 5, "seed": 0}
-    metrics = {
+    metrics = metrics or {
         "fd_domain": {"value": 12.5, **how, "network": "domain"},
         "coverage_pixels": {"value": coverage, **how, "network": "pixels"},
     }
+    run = read_manifest(store, run_prefix)
+    assert run is not None
+    lineage = [{"kind": p.kind, "at": p.uri.removeprefix(f"{store.url}/"), "digest": p.digest} for p in run.parents]
+    report = {"metrics": metrics, "lineage": lineage, "images": run.facts["position"], "features": features}
     with artefact(store, prefix, kind="scores", key=key, parents=(a_parent(store, run_prefix),)) as draft:
         (draft.path / "metrics.json").write_text(json.dumps(metrics))
-        (draft.path / "samples.png").write_bytes(b"\x89PNG")
+        (draft.path / "samples.png").write_bytes(samples)
         (draft.path / "report.html").write_text("<html></html>")
+        (draft.path / "report.json").write_text(json.dumps(report))
     return prefix
 
 

@@ -15,7 +15,7 @@ import yaml
 from gan_core.config import read_yaml, with_overrides
 from tests.pipeline import SMALL
 
-PAGES = ("README.md", "docs/getting-started.md", "docs/training.md",
+PAGES = ("README.md", "docs/getting-started.md", "docs/training.md", "docs/compare.md",
          *(pytest.param(page, marks=pytest.mark.system)  # they train models of their own
            for page in ("docs/conditioning.md", "docs/explore.md")))
 FILE = re.compile(r"# (\S+\.(?:py|yaml))\n")  # the first line of a block that is a file

@@ -21,7 +21,7 @@ FILES = {
     "train": {"generator.json": json.dumps({"inputs": {}, "output": [1, 8, 8]}).encode(),
               "generator.safetensors": b"weights", "networks.safetensors": b"raw"},
     "evaluate": {"metrics.json": b'{"coverage_pixels": {"value": 0.95}}', "samples.png": b"png",
-                 "report.html": b"html"},
+                 "report.html": b"html", "report.json": b"{}"},
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+import json
 import re
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from pipelines.report import (
     table,
     write_report,
 )
+from pipelines.report_json import report_json
 
 LIMIT = 3_000_000
 VOID = {"meta", "img", "br", "line"}  # SVG's <line/> closes itself
@@ -237,6 +239,29 @@ def test_troubles_are_told_with_their_time_what_was_seen_and_advice(tmp_path):
     assert "→ raise model.generator_optimizer.learning_rate or lower" in words
     lasting = " ".join(written(tmp_path, curves=won_between(20, 100))[1].text.split())
     assert "from 35,840 images to the end" in lasting
+
+
+def test_the_facts_for_programs_are_those_of_the_page(tmp_path):
+    curves = won_between(20, 40)
+    report = a_report(curves=curves, images=128_000, features="f" * 64)
+    facts = json.loads(report_json(report, {"fd_domain": {"value": 1.25}}))
+    assert set(facts) == {"title", "metrics", "gate", "troubles", "images", "features", "lineage", "versions", "notes",
+                          "experiment"}
+    assert facts["metrics"] == {"fd_domain": {"value": 1.25}}
+    assert facts["gate"] == {"coverage_pixels": {"at_least": 0.9, "at_most": None, "passed": True}}
+    (spell,) = facts["troubles"]
+    assert (spell["name"], spell["first"], spell["last"], spell["lasting"]) == (
+        "the discriminator wins", 35_840, 51_200, False)
+    assert spell["what"].startswith("it is right about 100.0%")
+    assert spell["advice"].startswith("raise model.generator_optimizer.learning_rate")
+    assert facts["lineage"] == [{"kind": "shards", "at": "s3://bucket/shards/abc", "digest": "0123abcd" * 8}]
+    assert (facts["images"], facts["features"]) == (128_000, "f" * 64)
+    assert len(report_json(report, {})) < 5_000  # curves and pictures lie beside it
+
+
+def test_a_metric_of_the_gate_that_nobody_measured_is_not_passed():
+    facts = json.loads(report_json(a_report(gate={"class_agreement": {"at_least": 0.9}}), {}))
+    assert facts["gate"] == {"class_agreement": {"at_least": 0.9, "passed": False}}
 
 
 def test_a_run_without_troubles_says_so_and_one_without_curves_does_not(tmp_path):

@@ -25,6 +25,7 @@ from gan_core.store import Store
 from pipelines.features import features_of, read_features
 from pipelines.handles import Shards, Trained
 from pipelines.report import MOST_GRIDS, Report, spread, write_report
+from pipelines.report_json import REPORT_JSON, report_json
 
 PER_CLASS = 10  # samples of each class in the grid: one row a class
 MOST_ROWS = 20
@@ -35,14 +36,14 @@ TRANSLATED = 2  # rows of images of each domain in the grid of a generator that 
 def evaluate(
     store: Store, experiment: Experiment, shards: Shards, trained: Trained, *, key: str, prefix: str, features: str
 ) -> None:
-    """Writes metrics.json, samples.png, real.png and report.html under `prefix`.
+    """Writes metrics.json, samples.png, real.png, report.html and report.json under `prefix`.
 
     features: the key of the data set's feature network, which is made here when the store has none.
     DamagedFile names a shard or weight file that is not what its manifest says.
     """
     data = open_shards(store, shards.prefix)
     made = features_of(store, shards, features, experiment.evaluate.seed, data)
-    domain = read_features(store, made.prefix)
+    domain, network = read_features(store, made.prefix), made.digest
     generator = read_generator(store, trained.prefix)
     scores = _scores(generator, data, experiment.evaluate, domain)
     parents = (shards.parent(), trained.parent())
@@ -53,10 +54,11 @@ def evaluate(
         real = _real(data, experiment.evaluate.split, generator.classes)
         (draft.path / "samples.png").write_bytes(samples)
         (draft.path / "real.png").write_bytes(real)
-        report = _report(store, experiment, trained, scores, samples, real, parents)
+        report = replace(_report(store, experiment, trained, scores, samples, real, parents), features=network)
         if generator.translates:
             report = replace(report, notes=[*report.notes, _rows_of_translations(data)])
         write_report(draft.path / "report.html", report)
+        (draft.path / REPORT_JSON).write_text(report_json(report, metrics), encoding="utf-8")
         draft.facts.update(domain_accuracy=domain.facts.accuracy)
 
 
@@ -156,6 +158,7 @@ def _report(
         versions=tool_versions(),
         notes=notes_of(run.facts),
         grids=grids_over_time(store, trained.prefix),
+        images=run.facts.get("position"),
     )
 
 

@@ -43,7 +43,7 @@ from pipelines.models import (
 )
 
 FROM_RUN = ("generator.json", "generator.safetensors", "networks.safetensors")
-FROM_SCORES = ("metrics.json", "samples.png", "report.html")
+FROM_SCORES = ("metrics.json", "samples.png", "report.html", "report.json")
 
 
 def publish(

@@ -182,3 +182,22 @@ def test_a_generator_of_attributes_is_asked_for_those_of_the_real_examples(tmp_p
     sheet = np.asarray(picture)[:: picture.width // 91, :: picture.width // 91]
     assert np.array_equal(sheet[1:9, 10:18], made[1, 0])
     assert np.array_equal(sheet[82:90, 82:90], made[99, 0])
+
+
+def test_the_facts_of_the_report_name_the_data_the_run_and_the_feature_network(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    write_shards(Inked(), store, PREFIX, shard_examples=4096, key="inked")
+    run_that_knows_attributes(store, RUN)
+    experiment = experiment_from({"name": "inked", "data": {"source": "digits"}, "model": {"recipe": "dcgan"},
+                                  "evaluate": {"samples": 100, "networks": ["pixels"]},
+                                  "publish": {"gate": {"coverage_pixels": {"at_least": 0}}}})
+    metrics = evaluated(store, experiment)
+    first = json.loads(store.read("scores/e/report.json"))
+    assert first["metrics"] == metrics
+    assert first["gate"] == {"coverage_pixels": {"at_least": 0.0, "passed": True}}
+    assert first["experiment"] == experiment.as_json()
+    digests = {kind: handle(Shards, store, prefix).digest for kind, prefix in (("shards", PREFIX), ("run", RUN))}
+    assert {one["kind"]: one["digest"] for one in first["lineage"]} == digests
+    assert first["features"] == handle(Shards, store, f"features/{'f' * 16}").digest
+    evaluated(store, experiment)
+    assert json.loads(store.read("scores/e/report.json")) == first  # by the network that the store has now

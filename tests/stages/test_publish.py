@@ -29,7 +29,7 @@ from tests.artefacts import (
 
 STRICT = {"coverage_pixels": {"at_least": 0.99}, "fd_domain": {"at_most": 10}}
 FILES = {"generator.json", "generator.safetensors", "networks.safetensors", "config.json", "metrics.json",
-         "samples.png", "report.html", "README.md"}
+         "samples.png", "report.html", "report.json", "README.md"}
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_the_bundle_is_the_runs_own_files_and_its_generator_loads(store: Store) 
     published = publish_one(store)
     for file in ("generator.json", "generator.safetensors", "networks.safetensors"):
         assert store.read(f"models/digits/versions/0001/{file}") == store.read(f"runs/r1/{file}")
-    for file in ("metrics.json", "samples.png", "report.html"):
+    for file in ("metrics.json", "samples.png", "report.html", "report.json"):
         assert store.read(f"models/digits/versions/0001/{file}") == store.read(f"scores/e1/{file}")
     before, after = load_generator(store.uri("runs/r1")), load_generator(published.uri)
     assert (before.sample(10) == after.sample(10)).all()
