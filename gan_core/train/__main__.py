@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import NoReturn, cast
 
@@ -109,9 +110,10 @@ def _train(experiment: Experiment, store: Store) -> int:
         with Signals(group, workers.lead) as signals:
             done = fit(experiment, open_shards(store, shards), RunPlace(store, prefix, key),
                        Terminal(experiment.train.images, signals), parents=parents)
-        if not done:
-            _say(workers, f"stopped by a signal after a checkpoint; the same command goes on: {store.uri(prefix)}")
-            return 128 + (signals.number or signal.SIGTERM)
+            if not done:
+                _say(workers, f"stopped by a signal after a checkpoint; the same command goes on: {store.uri(prefix)}")
+                _wait_for_lead(workers)
+                return 128 + (signals.number or signal.SIGTERM)
     _say(workers, f"finished: {store.uri(prefix)}")
     return 0
 
@@ -141,6 +143,12 @@ def _prepared(
     settings = {"seed": experiment.seed, "model": key_fields(experiment.model), "train": key_fields(experiment.train)}
     made_from = {"shards": key, **({"init_from": begins.digest} if begins else {})}
     return prefix, canonical_digest({**made_from, **settings})
+
+
+def _wait_for_lead(workers: Workers) -> None:
+    """Until rank 0 has come here too: torchrun ends all processes as soon as one has ended with a status above 0."""
+    with suppress(RuntimeError):  # rank 0 has ended otherwise, and there is nobody to wait for
+        workers.told_by_lead(0)
 
 
 def _say(workers: Workers, line: str) -> None:
