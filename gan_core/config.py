@@ -293,6 +293,12 @@ class EvaluateConfig(Config):
                              "split=train are those; evaluate.split=test works")
         return self
 
+    def refuse_for_translations(self) -> None:
+        """ConfigError when `also` asks for what is not measured of images that are translations of others."""
+        if self.also:
+            raise ConfigError(f"evaluate.also={json.dumps(self.also)} is not measured of a generator that translates "
+                              "images; evaluate.also=[] works")
+
     @property
     def metric_names(self) -> tuple[str, ...]:
         """Every metric that evaluate reports; the name carries the feature network's."""

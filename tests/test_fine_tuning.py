@@ -19,6 +19,8 @@ from pipelines.plan import Action, Planner, Step
 from pipelines.records import RunRecord, write_record
 from pipelines.stages.train import train
 from tests.artefacts import a_parent, finish_run, finish_scores, publish_as
+from tests.domains import PREFIX as DOMAINS
+from tests.domains import translation, write_negatives, written
 
 KNOWN = {"prepare": "0" * 64}
 
@@ -141,3 +143,15 @@ def test_networks_that_are_not_made_for_the_data_are_refused_before_any_worker_s
     settings = load_experiment("configs/digits.yaml", ["model={recipe: dcgan_original}"])
     with pytest.raises(ConfigError, match="no images of 8 by 8; 28 by 28 and 64 by 64 work"):
         train(store, settings, Shards(made.uri, prefix, made.digest), launch, key="0" * 64, prefix="runs/x")
+
+
+def test_what_is_not_measured_of_translations_is_refused_before_any_worker_starts(tmp_path: Path) -> None:
+    def launch(place: RunPlace, shards: str, parents: tuple[Parent, ...]) -> None:
+        raise AssertionError("workers were started")
+
+    settings = translation(write_negatives(tmp_path / "negatives.npz"), evaluate={"also": ["memorisation"]})
+    store = written(settings, tmp_path / "store")
+    made = a_parent(store, DOMAINS)
+    message = r'evaluate.also=\["memorisation"\] is not measured .*evaluate.also=\[\] works'
+    with pytest.raises(ConfigError, match=message):
+        train(store, settings, Shards(made.uri, DOMAINS, made.digest), launch, key="0" * 64, prefix="runs/x")

@@ -68,6 +68,7 @@ def _scores(
     """What is asked of the generator is what the split's real examples are: their classes, attributes, or themselves.
     """
     if generator.translates:
+        config.refuse_for_translations()
         return measure_translation(data, _translating(generator), config, domain)
     labels = requested_labels(data, config) if generator.classes else None
     attributes = _attributes(generator, data, config) if generator.attributes else None

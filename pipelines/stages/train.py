@@ -8,6 +8,7 @@ from contextlib import suppress
 from gan_core.config import Experiment
 from gan_core.data.shards import open_shards
 from gan_core.manifest import Parent
+from gan_core.recipes.recipe import build_recipe
 from gan_core.store import Store
 from gan_core.train.checkpoint import RunPlace
 from gan_core.train.cost import Uncountable, networks_of
@@ -27,9 +28,11 @@ def train(
     also_from: what else it is made from: the published version whose weights it begins with, the feature network by
     which it decides.
     Raises, before any worker starts, DamagedFile when a shard is not what its manifest says, and ConfigError when the
-    recipe or its networks are not made for such data.
+    recipe or its networks are not made for such data, or evaluate could not measure what they make.
     """
-    data = open_shards(store, shards.prefix)
+    data = data_of(experiment, open_shards(store, shards.prefix))
     with suppress(Uncountable):  # a recipe that cannot do without weights is seen when it runs
-        networks_of(experiment, data_of(experiment, data))
+        networks_of(experiment, data)
+    if any(taken.distribution == "image" for taken in build_recipe(experiment, data).published()[1].inputs.values()):
+        experiment.evaluate.refuse_for_translations()
     launch(RunPlace(store, prefix, key), shards.prefix, (shards.parent(), *also_from))
