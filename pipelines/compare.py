@@ -3,8 +3,9 @@
     comparison = compare(gather(["digits@champion", "digits@latest"], store))
     comparison.metrics[0].refused        # why these numbers are not put beside each other
 
-Two numbers are compared only if their terms are equal: the feature network's name, split, counts of images, k, KID's
-subsets, seed, the digest of the data they were measured on, and for `domain` the digest of the network itself.
+Two numbers are compared only if their terms are equal: the feature network's name and, where it lies in a file, its
+sha256 and resizer; split, counts of images, k, KID's subsets, seed, the digest of the data they were measured on, and
+for `domain` the digest of the network itself.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from pipelines.compared_version import Version
 LOWER, HIGHER, NEARER_ONE = "lower", "higher", "nearer 1"
 BETTER: Mapping[str, str] = {
     "fd": LOWER, "kid": LOWER, "precision": HIGHER, "recall": HIGHER, "density": NEARER_ONE, "coverage": HIGHER,
-    "class_agreement": HIGHER, "cycle_error_a": LOWER, "cycle_error_b": LOWER,
+    "class_agreement": HIGHER, "cycle_error_a": LOWER, "cycle_error_b": LOWER, "sliced_wasserstein": LOWER,
+    "inception_score": HIGHER, "class_fd": LOWER, "class_kl": LOWER,
 }
 """What is better, by metric without its network; of others, as what real images reach, neither is."""
 
-MEASURED_TERMS = ("network", "split", "n_real", "n_fake", "k", "subsets", "subset_size", "seed")  # of metrics.json
+MEASURED_TERMS = (  # of metrics.json
+    "network", "sha256", "resizer", "split", "n_real", "n_fake", "k", "subsets", "subset_size", "seed",
+)
 DATA, FEATURES = "data", "features"
 DOMAIN = "domain"
 NOT_KNOWN = "not known"

@@ -81,6 +81,10 @@ def test_numbers_measured_alike_are_compared_and_differences_are_from_the_first(
     ("class_agreement", "svc", (0.7, 0.9, 0.8), [1]),
     ("cycle_error_a", "pixels", (0.2, 0.3, 0.1), [2]),
     ("agreement_real", "svc", (0.7, 0.9, 0.8), []),
+    ("sliced_wasserstein_pixels", "pixels", (0.7, 0.9, 0.8), [0]),
+    ("inception_score_domain", "domain", (7, 9, 8), [1]),
+    ("class_kl", "svc", (0.7, 0.1, 0.8), [1]),
+    ("memorisation_domain", "domain", (-5, 0, 5), []),
     ("fd_domain", "domain", (3.0, 3.0, 3.0), []),
 ])  # fmt: skip
 def test_the_best_follows_the_metrics_direction_ties_share_it_and_equal_numbers_have_none(
@@ -107,6 +111,8 @@ def test_only_the_metrics_asked_for_are_compared_and_an_unknown_one_is_refused(s
     ({"seed": 1}, "seed 0 against 1 of digits@0002"),
     ({"subsets": 100}, "subsets not known against 100 of digits@0002"),
     ({"subset_size": 50}, "subset_size not known against 50 of digits@0002"),
+    ({"sha256": "c" * 64}, "sha256 not known against cccccccccccc of digits@0002"),
+    ({"resizer": "pil-bicubic"}, "resizer not known against pil-bicubic of digits@0002"),
     ({"network": "inception"}, "network pixels against inception of digits@0002"),
 ])  # fmt: skip
 def test_numbers_on_other_terms_are_not_compared_and_the_term_is_named(
