@@ -17,15 +17,15 @@ from pydantic import FiniteFloat
 
 from gan_core.config import NEIGHBOUR_METRICS, Config, EvaluateConfig
 from gan_core.data.shards import Shards, Split
-from gan_core.errors import DataError
 from gan_core.metrics.agreement import class_agreement, training_subset
 from gan_core.metrics.also import also_measured
 from gan_core.metrics.domain import DomainNetwork
+from gan_core.metrics.evidence import Evidence, See, compared_count, evidence_of
 from gan_core.metrics.frechet import frechet_distance
 from gan_core.metrics.kernel import kernel_distance
 from gan_core.metrics.moments import Moments
 from gan_core.metrics.neighbours import neighbours
-from gan_core.metrics.seen import features_by, stated
+from gan_core.metrics.seen import stated
 
 CLASS_AGREEMENT = "class_agreement"
 
@@ -55,14 +55,14 @@ def requested_labels(shards: Shards, config: EvaluateConfig) -> NDArray[np.int64
 
     A generator asked for these makes the classes as often as the split has them.  DataError as in `measure`.
     """
-    n = _count(shards, config)
+    n = compared_count(shards, config)
     labels = shards.split(config.split).labels
     return None if labels is None else labels[:n].astype(np.int64)
 
 
 def requested_attributes(shards: Shards, config: EvaluateConfig, names: Sequence[str]) -> NDArray[np.float32]:
     """Those attributes, [n, A], of the real examples that `measure` compares with.  DataError as in `measure`."""
-    return attributes_of(shards.split(config.split), names)[: _count(shards, config)]
+    return attributes_of(shards.split(config.split), names)[: compared_count(shards, config)]
 
 
 def attributes_of(split: Split, names: Sequence[str]) -> NDArray[np.float32]:
@@ -86,31 +86,28 @@ def measure(
     advice, when the split is smaller than `config.samples`, when n ≤ k, and when `generated` is not n images
     of the set's shape.
     """
-    n = _count(shards, config)
-    if generated.shape != (n, *shards.shape):
-        raise DataError(f"the generated images have the shape {generated.shape}; "
-                        f"evaluate.samples on this split asks for {(n, *shards.shape)}")
-    real = shards.split(config.split).gather(np.arange(n))
-    measured = compared(real, generated, config, domain)
-    terms = {"n_real": n, "n_fake": n, "split": config.split, "seed": config.seed}
-    if requested is not None and shards.split("train").labels is not None:
-        agreement = _agreement(shards, generated, requested)
-        measured[CLASS_AGREEMENT] = Measured(value=agreement, network="svc", **terms)
-    for name, (value, network) in also_measured(shards, real, generated, requested, config, domain).items():
-        measured[name] = Measured(value=value, network=network, **stated(network, config), **terms)
+    return measured_by(evidence_of(shards, generated, requested, config, domain))
+
+
+def measured_by(evidence: Evidence) -> dict[str, Measured]:
+    """The same of what was seen already."""
+    config, requested = evidence.config, evidence.requested
+    measured = compared(evidence.see_real, evidence.see_generated, config, evidence.terms)
+    if requested is not None and evidence.shards.split("train").labels is not None:
+        agreement = _agreement(evidence.shards, evidence.generated, requested)
+        measured[CLASS_AGREEMENT] = Measured(value=agreement, network="svc", **evidence.terms)
+    for name, (value, network) in also_measured(evidence).items():
+        measured[name] = Measured(value=value, network=network, **stated(network, config), **evidence.terms)
     return measured
 
 
-def compared(
-    real: NDArray[np.uint8], generated: NDArray[np.uint8], config: EvaluateConfig, domain: DomainNetwork
-) -> dict[str, Measured]:
-    """The metrics between as many real as generated images, [n, C, H, W] each, that `config.metric_names` lists."""
-    terms = {"n_real": len(real), "n_fake": len(generated), "split": config.split, "seed": config.seed}
+def compared(real: See, generated: See, config: EvaluateConfig, terms: Mapping[str, Any]) -> dict[str, Measured]:
+    """The metrics between as many real as generated images that `config.metric_names` lists.  terms: of both."""
     measured: dict[str, Measured] = {}
     for network in config.networks:
         wanted = [name for name in config.feature_metrics if name.endswith(f"_{network}")]
-        seen, how = features_by(network, config, domain), {"network": network, **stated(network, config)}
-        measured |= _by_features(seen(real), seen(generated), wanted, config, {**terms, **how})
+        how = {"network": network, **stated(network, config)}
+        measured |= _by_features(real(network), generated(network), wanted, config, {**terms, **how})
     return measured
 
 
@@ -145,21 +142,3 @@ def _agreement(shards: Shards, generated: NDArray[np.uint8], requested: NDArray[
     chosen = training_subset(len(train))
     labels = np.asarray(train.labels)[chosen]
     return class_agreement(train.gather(chosen), labels, generated, requested)
-
-
-def _count(shards: Shards, config: EvaluateConfig) -> int:
-    """How many real and how many generated images are compared.  DataError when that cannot work."""
-    return count_of(len(shards.split(config.split)), config, f"the '{config.split}' split")
-
-
-def count_of(there: int, config: EvaluateConfig, what: str) -> int:
-    """How many of so many real images are compared, and with as many generated ones.  DataError when it cannot work."""
-    n = config.samples or there
-    if n > there:
-        raise DataError(f"evaluate.samples={n} is more than the {there} of {what}; evaluate.samples={there} works, or "
-                        "null for all of them")
-    if n <= config.k:
-        enough = f"evaluate.k={n - 1} works" if n > 1 else "the split needs two examples or more"
-        raise DataError(f"evaluate.k={config.k} needs at least {config.k + 1} samples, and {n} of {what} are compared; "
-                        f"{enough}")
-    return n

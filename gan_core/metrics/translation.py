@@ -28,7 +28,8 @@ from gan_core.data.shards import Shards, Split
 from gan_core.data.sources.two_domains import CLASS
 from gan_core.metrics.agreement import classifier, training_subset
 from gan_core.metrics.domain import DomainNetwork
-from gan_core.metrics.evaluate import CLASS_AGREEMENT, Measured, attributes_of, compared, count_of
+from gan_core.metrics.evaluate import CLASS_AGREEMENT, Measured, attributes_of, compared
+from gan_core.metrics.evidence import count_of, seeing
 
 A, B = 0, 1
 
@@ -66,8 +67,9 @@ def measure_translation(
     n = count_of(int(there), config, f"the smaller domain of the '{config.split}' split")
     a, b = domain_of(split, A, n), domain_of(split, B, n)
     translated, other = translate(a.images, B), translate(b.images, A)
-    measured = compared(b.images, translated, config, network)
     terms = {"split": config.split, "seed": config.seed}
+    measured = compared(seeing(b.images, config, network), seeing(translated, config, network), config,
+                        {"n_real": n, "n_fake": n, **terms})
     if a.classes is not None and b.classes is not None:
         measured |= _agreements(shards.split("train"), a, b, translated, terms)
     for name, domain, back in (("a", a, translate(translated, A)), ("b", b, translate(other, B))):
