@@ -104,6 +104,17 @@ class Generator:
                     done += len(made)
         return images
 
+    def inputs(
+        self, n: int, at_once: int, *, seed: int = 0, label: Labels | None = None,
+        attributes: Attributes | None = None, images: NDArray[np.uint8] | None = None,
+    ) -> Iterator[Rows]:
+        """What `images_of` makes the n samples of, `at_once` of them at a time; arguments and errors as of `sample`."""
+        asked = rows(self.spec, self.uri, n, seed, label, attributes, images)
+        source = stream(seed, NOISE)
+        for start in range(0, n, at_once):
+            part = slice(start, min(start + at_once, n))
+            yield self._drawn(source, part.stop - start) | {name: values[part] for name, values in asked.items()}
+
     def noise(self, n: int, seed: int = 0) -> Rows:
         """The noise of the first n images of a seed, by the input's name: float64 [n, …] each."""
         return self._drawn(stream(seed, NOISE), n)
@@ -143,7 +154,8 @@ class Generator:
 
 def _fed(values: NDArray[Any]) -> Tensor:
     """An input as the network takes it: images in [−1, 1], everything else as it is."""
-    return torch.from_numpy(values / 127.5 - 1 if values.dtype == np.uint8 else values)
+    given = values / 127.5 - 1 if values.dtype == np.uint8 else values
+    return torch.from_numpy(np.require(given, requirements="W"))  # a copy where torch must not write
 
 
 def load_generator(uri: str) -> Generator:

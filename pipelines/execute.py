@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gan_core.train.checkpoint import RunPlace
 
 HandleT = TypeVar("HandleT", bound=Handle)
+TELL_EVERY_S = 2.0
 STATUS = {Action.RUN: "RUN", Action.REUSE: "REUSED", Action.RESUME: "RESUMED"}
 
 
@@ -51,6 +52,7 @@ class Run:
     record: RunRecord
     prefixes: dict[str, str] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    told: float = field(default_factory=time.monotonic)
 
     @staticmethod
     def of(
@@ -124,12 +126,20 @@ class Run:
         """Metrics, samples and report of the trained generator."""
 
         def work(step: Step) -> None:
+            from pipelines.on_ray_looks import on_ray_looks
             from pipelines.stages.evaluate import evaluate
 
-            features = self._features_key(shards)
-            evaluate(self.store, self.experiment, shards, trained, key=step.key, prefix=step.prefix, features=features)
+            features, place = self._features_key(shards), on_ray_looks(self.profile, self._looked_at)
+            evaluate(self.store, self.experiment, shards, trained, key=step.key, prefix=step.prefix, features=features,
+                     place=place)
 
         return self._stage("evaluate", Scored, work)
+
+    def _looked_at(self, done: int, images: int) -> None:
+        """Records how far evaluation is, from time to time, for whoever follows the run."""
+        if time.monotonic() - self.told > TELL_EVERY_S:
+            self.told = time.monotonic()
+            self._write(detail=f"{done:,}/{images:,} images")
 
     def publish(self, trained: Trained, scored: Scored) -> Published:
         """A version of the trained generator with its scores, and the gate's verdict on it."""
@@ -209,7 +219,7 @@ class Run:
             uri=self.store.uri(prefix) if prefix else "",
             trained=trained,
         )
-        self._write(results=(*self.record.results, result), running="", prefix="")
+        self._write(results=(*self.record.results, result), running="", prefix="", detail="")
 
     def _write(self, **changes: Any) -> None:
         self.record = self.record.model_copy(update=changes)

@@ -34,6 +34,7 @@ BLOCKS: Mapping[str, tuple[str, ...]] = {
     "publish": ("name", "publish"),
 }
 INIT_FROM = "init_from"  # one more input of train, where it is set: the version whose weights it begins with
+SEEN = "seen"
 FEATURES = "features"  # and one more, where it decides by fd_domain: the network that this is measured with
 FOLDERS: Mapping[str, str] = {"prepare": "shards", "train": "runs", "evaluate": "scores"}
 PREFIX_CHARS = 16  # of a key, in the name of what it makes
@@ -92,13 +93,23 @@ def stage_key(stage: str, set_to: Mapping[str, Any], inputs: Mapping[str, str], 
 
 def features_key(shards: Manifest | None, seed: int) -> str:
     """The key of the feature network that is trained on a data set's train split."""
-    files = [] if shards is None else [(f.path, f.sha256) for f in shards.files if f.path.startswith("train-")]
-    inputs = {"train": canonical_digest({"files": sorted(files)})}
+    inputs = {"train": _split_digest(shards, "train")}
     return stage_key(FEATURES, {"seed": seed}, inputs, dict(_closure("gan_core.metrics.domain")))
 
 
+def seen_key(shards: Manifest | None, split: str, images: int, network: Mapping[str, Any]) -> str:
+    """The key of how a network sees the first images of a split.  network: all that makes it the one it is."""
+    inputs = {split: _split_digest(shards, split)}
+    return stage_key(SEEN, {"images": images, "network": network}, inputs, dict(_closure("gan_core.metrics.seen")))
+
+
+def _split_digest(shards: Manifest | None, split: str) -> str:
+    files = [] if shards is None else [(f.path, f.sha256) for f in shards.files if f.path.startswith(f"{split}-")]
+    return canonical_digest({"files": sorted(files)})
+
+
 def features_prefix(key: str) -> str:
-    """Where the feature network of that key is kept."""
+    """Where the feature network of that key is kept, or how a network sees a split."""
     return f"{FEATURES}/{key[:PREFIX_CHARS]}"
 
 

@@ -21,7 +21,7 @@ from pipelines.records import read_record
 from pipelines.show import console
 
 LINES_EVERY_S = 2.0  # of a log, while it trains
-SHARDS_EVERY_S = 5.0
+DETAIL_EVERY_S = 5.0
 BAR = (8, 40)  # columns, at least and at most
 GAP = 2
 NAMES = {"discriminator": "D", "generator": "G"}
@@ -91,7 +91,9 @@ def following(store: Store, experiment: Experiment, record: str, beginning: str)
         found = read_record(store, record)
         view.stage(found.running if found else "")
         if found and found.running == "prepare" and (shards := len(store.names(f"{found.prefix}/{NOTES}"))):
-            view.shards(shards)
+            view.detail(f"{shards:,} shards")
+        if found and found.detail:
+            view.detail(found.detail)
         return found.prefix if found and found.running == "train" else ""
 
     with view, Follower(store, where, view.progress):
@@ -112,9 +114,9 @@ class View:
             self.shown.stage, self.shown.detail, self.shown.row, self.shown.since = name, detail, None, self.clock()
             self.begin_stage()
 
-    def shards(self, count: int) -> None:
-        """How many shards are written."""
-        self.shown.detail = f"{count:,} shards"
+    def detail(self, text: str) -> None:
+        """How far a stage is that does not train."""
+        self.shown.detail = text
 
     def progress(self, progress: Progress) -> None:
         """A new row; troubles that were not there at the row before are told above it."""
@@ -155,9 +157,9 @@ class _Lines(View):
     def say(self, position: str, text: str) -> None:
         self.out.print(f"  {position:>11}  {text}", soft_wrap=True)
 
-    def shards(self, count: int) -> None:
-        super().shards(count)
-        if self._due(SHARDS_EVERY_S):
+    def detail(self, text: str) -> None:
+        super().detail(text)
+        if self._due(DETAIL_EVERY_S):
             self.say("", self.shown.detail)
 
     def progress(self, progress: Progress) -> None:

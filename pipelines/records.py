@@ -47,7 +47,9 @@ class StageResult(Config):
 
 
 class RunRecord(Config):
-    """One run of an experiment.  running, prefix: the stage at work now and where its result will be."""
+    """One run of an experiment.  running, prefix: the stage at work now and where its result will be.  detail: how far
+    it is, in words.
+    """
 
     started: str
     experiment: dict[str, Any]
@@ -55,6 +57,7 @@ class RunRecord(Config):
     results: tuple[StageResult, ...] = ()
     running: str = ""
     prefix: str = ""
+    detail: str = ""
     error: str = ""
 
 

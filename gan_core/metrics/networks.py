@@ -3,7 +3,8 @@
     load_network("inception", INCEPTION).features(images)   # [n, C, H, W] uint8 -> [n, 2048] float32
     random_network((1, 28, 28), seed=0).features(images)    # [n, 64]
 
-Features do not depend on how many images are taken at a time, up to float32 rounding: 1e-5 of the largest.
+Features do not depend on how many images are taken at a time, up to float32 rounding: 1e-5 of the largest.  They are
+computed on one thread, so that the number of cores does not change their last digits.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gan_core.errors import DataError
-from gan_core.metrics.domain import Classifier
+from gan_core.metrics.domain import Classifier, one_thread
 from gan_core.metrics.network_files import network_bytes
 from gan_core.metrics.resize import resized
 from gan_core.options.feature_networks import InputRange, NetworkFile
@@ -45,7 +46,7 @@ class FeatureNetwork:
         if images.ndim != 4 or not images.size or images.dtype != np.uint8:
             raise DataError(f"{self.name}: takes uint8 images (n, C, H, W), one or more, not {images.dtype} "
                             f"{images.shape}")
-        with torch.inference_mode():
+        with one_thread(), torch.inference_mode():
             return np.concatenate([self._of(images[start : start + batch]) for start in range(0, len(images), batch)])
 
     def _of(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:

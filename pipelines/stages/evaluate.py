@@ -18,12 +18,14 @@ from gan_core.data.shards import Shards as Data
 from gan_core.data.shards import open_shards
 from gan_core.manifest import Manifest, Parent, artefact, read_manifest, read_named, tool_versions
 from gan_core.metrics.domain import DomainNetwork
-from gan_core.metrics.evaluate import Measured, measure, requested_attributes, requested_labels
+from gan_core.metrics.evaluate import Measured, measured_by, requested_attributes, requested_labels
+from gan_core.metrics.evidence import Evidence, Images, real_images, refuse_others
 from gan_core.metrics.translation import A, B, Translate, domain_of, measure_translation
 from gan_core.pictures import grid, png
 from gan_core.store import Store
 from pipelines.features import features_of, read_features
 from pipelines.handles import Shards, Trained
+from pipelines.looks import Looking, Place, in_turn, networks_of
 from pipelines.report import MOST_GRIDS, Report, spread, write_report
 from pipelines.report_json import REPORT_JSON, report_json
 
@@ -34,18 +36,21 @@ TRANSLATED = 2  # rows of images of each domain in the grid of a generator that 
 
 
 def evaluate(
-    store: Store, experiment: Experiment, shards: Shards, trained: Trained, *, key: str, prefix: str, features: str
+    store: Store, experiment: Experiment, shards: Shards, trained: Trained, *, key: str, prefix: str, features: str,
+    place: Place = in_turn,
 ) -> None:
     """Writes metrics.json, samples.png, real.png, report.html and report.json under `prefix`.
 
-    features: the key of the data set's feature network, which is made here when the store has none.
+    features: the key of the data set's feature network, which is made here when the store has none.  place: where
+    images are made and seen; the figures are the same wherever that is.
     DamagedFile names a shard or weight file that is not what its manifest says.
     """
     data = open_shards(store, shards.prefix)
     made = features_of(store, shards, features, experiment.evaluate.seed, data)
     domain, network = read_features(store, made.prefix), made.digest
     generator = read_generator(store, trained.prefix)
-    scores = _scores(generator, data, experiment.evaluate, domain)
+    looking = Looking(store, shards, data, experiment.evaluate, made, place)
+    scores = _scores(generator, trained.prefix, looking, domain)
     parents = (shards.parent(), trained.parent())
     with artefact(store, prefix, kind="scores", key=key, parents=parents) as draft:
         metrics = {name: measured.model_dump(exclude_none=True) for name, measured in scores.items()}
@@ -62,23 +67,33 @@ def evaluate(
         draft.facts.update(domain_accuracy=domain.facts.accuracy)
 
 
-def _scores(
-    generator: Generator, data: Data, config: EvaluateConfig, domain: DomainNetwork
-) -> dict[str, Measured]:
+def _scores(generator: Generator, run: str, looking: Looking, domain: DomainNetwork) -> dict[str, Measured]:
     """What is asked of the generator is what the split's real examples are: their classes, attributes, or themselves.
     """
+    data, config = looking.data, looking.config
     if generator.translates:
         config.refuse_for_translations()
-        return measure_translation(data, _translating(generator), config, domain)
-    labels = requested_labels(data, config) if generator.classes else None
-    attributes = _attributes(generator, data, config) if generator.attributes else None
-    count = config.samples or len(data.split(config.split))
-    made = generator.sample(count, seed=config.seed, label=labels, attributes=attributes)
-    return measure(data, made, labels, config, domain)
+
+        def translate(images: Images, label: int) -> Images:
+            return looking.made(generator, run, {"images": images, "label": label}, len(images)).images
+
+        return measure_translation(data, translate, config, domain)
+    return measured_by(_evidence(generator, run, looking, domain))
 
 
 def _translating(generator: Generator) -> Translate:
     return lambda images, label: generator.sample(len(images), images=images, label=label)
+
+
+def _evidence(generator: Generator, run: str, looking: Looking, domain: DomainNetwork) -> Evidence:
+    data, config = looking.data, looking.config
+    labels = requested_labels(data, config) if generator.classes else None
+    asked = {"label": labels, "attributes": _attributes(generator, data, config) if generator.attributes else None}
+    real = real_images(data, config)
+    made = looking.made(generator, run, asked, len(real), networks_of(config))
+    refuse_others(made.images, real.shape)
+    return Evidence(data, config, domain, real, made.images, labels, looking.real(config.split, len(real)), made.see,
+                    looking.real("train", len(data.split("train"))))
 
 
 def _attributes(generator: Generator, data: Data, config: EvaluateConfig) -> NDArray[np.float32]:
