@@ -38,13 +38,16 @@ PIXELS = "pixels"  # are the images themselves, and kept as shards
 
 
 class Sight(Config):
-    """What looks at a block.  generator: prefix of the run, '' where there are images.  features: of the domain's."""
+    """What looks at a block.  features: prefix of the data set's own network.  generator: of the run, '' where there
+    are images.  digests: of these artefacts, so that one which was made again is opened again.
+    """
 
     store: str
     features: str
     evaluate: EvaluateConfig
     networks: tuple[str, ...] = ()
     generator: str = ""
+    digests: tuple[str, ...] = ()
 
     def look(self, block: Block) -> Looked:
         """In this process, which opens generator and networks once."""
@@ -117,8 +120,9 @@ class Looking:
         return cache(see)
 
     def _sight(self, networks: tuple[str, ...], generator: str = "") -> Sight:
+        run = read_manifest(self.store, generator) if generator else None
         return Sight(store=self.store.url, features=self.domain.prefix, evaluate=self.config, networks=networks,
-                     generator=generator)
+                     generator=generator, digests=(self.domain.digest, run.digest if run else ""))
 
     def _kept(self, network: str, split: str, n: int) -> NDArray[Any]:
         key = seen_key(read_manifest(self.store, self.shards.prefix), split, n, self._identity(network))
