@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gan_core.config import Experiment, experiment_from
 from gan_core.errors import DamagedFile, GanError, Interrupted, StoreError
 from gan_core.manifest import MANIFEST, Parent, damaged_files, read_manifest
+from gan_core.options.feature_networks import NAMED
 from gan_core.store import Store
 from pipelines.handles import Features, Handle, Published, Scored, Shards, Trained
 from pipelines.keys import FEATURES, INPUTS, decides_by_fd, features_key
@@ -96,11 +97,20 @@ class Run:
         def work(step: Step) -> None:
             from pipelines.stages.train import train
 
+            self._fetch_networks()
             judge = judged_by.parent() if judged_by is not None else None
             also_from = tuple(parent for parent in (step.begins_from, judge) if parent is not None)
             train(self.store, self.experiment, shards, launch, key=step.key, prefix=step.prefix, also_from=also_from)
 
         return self._stage("train", Trained, work)
+
+    def _fetch_networks(self) -> None:
+        """Has the files of the feature networks on this machine: one that cannot be had is told before training."""
+        from gan_core.metrics.network_files import network_bytes
+
+        files = {**NAMED, **self.experiment.evaluate.network_files}
+        for file in (files[name] for name in self.experiment.evaluate.networks if name in files):
+            network_bytes(file)
 
     def _judged_by(self, shards: Shards) -> Features:
         """The feature network that decides about the run: made before the run has a name, as its digest is in it."""

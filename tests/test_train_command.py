@@ -9,8 +9,9 @@ import time
 import psutil
 import pytest
 
-from gan_core.config import load_experiment
+from gan_core.config import experiment_from, load_experiment
 from gan_core.data.shards import open_shards
+from gan_core.errors import DataError
 from gan_core.store import Store
 from gan_core.train.checkpoint import RunPlace
 from gan_core.train.loop import fit
@@ -39,6 +40,16 @@ def watched(prefect: Prefect, *words: str) -> tuple[subprocess.CompletedProcess[
         time.sleep(0.05)
     out, err = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err), titles
+
+
+def test_a_feature_network_that_cannot_be_had_is_told_before_training(tmp_path):
+    file = {"url": str(tmp_path / "net.pt"), "sha256": "0" * 64, "range": "0..1"}
+    settings = {"evaluate": {"networks": ["pixels", "net"], "network_files": {"net": file}}}
+    experiment = experiment_from(load_experiment(EXPERIMENT, QUICK).as_json() | settings)
+    run = Run.of(experiment.as_json(), f"file://{tmp_path}/store", {})
+    with pytest.raises(DataError, match=r"net\.pt: is not there; put the file of sha256 0000"):
+        run.train(run.prepare())
+    assert not run.store.names("runs")
 
 
 @pytest.mark.system
