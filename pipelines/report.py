@@ -21,7 +21,11 @@ from PIL import Image
 
 from gan_core.train.trouble import WARM_UP_IMAGES, WARM_UP_ROWS, Spell, history, warmed_up
 from pipelines.pages import page
+from pipelines.parts import FIGURES, Made, Parts
+from pipelines.report_classes import cells, shown
+from pipelines.report_data import bars, shape_words
 from pipelines.svg import svg_of
+from pipelines.usage import usage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,6 +74,7 @@ FEW_POINTS = 24  # of a line, up to which each is marked
 
 MOST_GRIDS = 8  # of a strip of sample grids
 GRID_BYTES, GRID_SIDES = 40_000, (480, 320, 240, 160)
+SHEET_BYTES, SHEET_SIDES = 60_000, (1200, 900, 600, 400)
 
 Line = tuple[Sequence[float], Sequence[float]]  # positions, values
 
@@ -77,7 +82,7 @@ CHART_INCHES = (4.4, 2.5)
 LINE_COLOURS = ("#3b82d6", "#dd7a2b", "#2f9e77", "#c565a8", "#a58a1f", "#7a6fd0", "#d05a5a", "#6d8a96")
 LINE_DASHES = ((), (6.0, 3.0), (1.5, 2.5), (6.0, 3.0, 1.5, 3.0))  # in points; taken once all colours are used
 STRETCHES = 400  # of a line, about one for each point of a chart's width
-LARGEST_PICTURE = 800_000  # bytes; two of these as base64, with all else, stay below 3 MB
+LARGEST_PICTURE = 600_000  # bytes; two of these as base64, with all else, stay below 3 MB
 REDUCED_SIDES = (1600, 1200, 800, 400)
 
 
@@ -106,6 +111,7 @@ class Report:
     the metrics files, {"position": images seen, "loss/generator": …}.  samples_png, real_png: grids of one
     layout, a class a row.  lineage: (kind, URI, digest) of what the version was made from.  grids: (position, PNG) of
     the same noise as training went on.  images: seen in training.  features: digest of the `domain` network.
+    made: of a kind of artefact, how it came to be.
     """
 
     title: str
@@ -121,6 +127,8 @@ class Report:
     grids: Sequence[tuple[int, bytes]] = field(default_factory=tuple)
     images: int | None = None
     features: str = ""
+    parts: Parts = field(default_factory=Parts)
+    made: Mapping[str, Made] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -157,7 +165,7 @@ class Chart:
 
 def write_report(path: Path, report: Report) -> None:
     """Writes the report as one HTML file below 3 MB; its directory must exist."""
-    rows = table(report.metrics, report.gate)
+    rows, parts = table(report.metrics, report.gate), report.parts
     text = page(
         "report.html",
         report=report,
@@ -174,6 +182,14 @@ def write_report(path: Path, report: Report) -> None:
         ],
         config=yaml.safe_dump(dict(report.experiment), sort_keys=False, allow_unicode=True),
         name=report.experiment.get("name", "NAME"),
+        parts=parts,
+        figures=FIGURES,
+        class_rows=cells(shown(parts.classes), number),
+        small_uri=lambda picture: picture_uri(picture, SHEET_BYTES, SHEET_SIDES),
+        colours=LINE_COLOURS,
+        shape=shape_words(parts.data.shape) if parts.data else "",
+        bars=bars(parts.data) if parts.data else [],
+        usage=parts.usage or usage([]),
     )
     path.write_text(text, encoding="utf-8")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,7 @@ def shown(classes: Sequence[OfClass]) -> Sequence[OfClass]:
     return sorted(classes, key=lambda each: -each.figures.get("fd", -np.inf))[:WORST_SHOWN]
 
 
-def cells(classes: Sequence[OfClass], text: Any) -> list[tuple[OfClass, list[Cell]]]:
+def cells(classes: Sequence[OfClass], text: Callable[[float], str]) -> list[tuple[OfClass, list[Cell]]]:
     """The figures of each class, written by `text`, those that are the worst of all classes marked."""
     worst = {name: _worst(classes, name) for name in FIGURES}
     return [(each, [Cell(name, text(each.figures[name]), each.figures[name] == worst[name])

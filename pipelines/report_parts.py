@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from gan_core.bundle import Generator
 from gan_core.config import Experiment
-from gan_core.data.shards import RemoteSplit, Shards
+from gan_core.data.shards import RemoteSplit, Shards, iterate
 from gan_core.errors import ConfigError, DataError
 from gan_core.explore.between import interpolation, truncation
 from gan_core.explore.picture import Extent
 from gan_core.explore.space import Space, refuse_unexplored
+from gan_core.metrics.domain import DomainNetwork
 from pipelines.parts import Near, OfClass, Parts, Sheet
 from pipelines.report_classes import classes_of
 from pipelines.report_data import data_set
@@ -25,6 +26,9 @@ from pipelines.usage import usage
 
 EXTENT = Extent(rows=4, columns=5)  # five columns can be read on a phone
 
+BLOCK = 4096  # training examples brought to memory at a time
+
+Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 Features = NDArray[Any]
 Made = TypeVar("Made")
@@ -39,13 +43,28 @@ class Compared:
     by the `domain` network, [n, d], [m, d] and, of the whole train split, [N, d]; None where that was not gone through.
     """
 
-    images: NDArray[np.uint8]
+    images: Images
     real: Features
     fake: Features
     train: Features | None = None
     labels: Labels | None = None
     requested: Labels | None = None
     read: Labels | None = None
+
+
+def compared_by(
+    domain: DomainNetwork, data: Shards, real: Images, images: Images, *, requested: Labels | None = None
+) -> Compared:
+    """What the network says of the train split, of the first real examples of a split and of generated images.
+
+    requested: the classes that were asked for, which are those of the real examples.
+    """
+    train = data.split("train")
+    blocks = () if isinstance(train, RemoteSplit) else iterate(train, BLOCK)
+    known = [domain.features(block) for block in blocks]
+    read = domain.probabilities(images).argmax(axis=1) if requested is not None and domain.facts.classes else None
+    return Compared(images, domain.features(real), domain.features(images), np.concatenate(known) if known else None,
+                    requested, requested, read)
 
 
 def parts_of(generator: Generator, data: Shards, experiment: Experiment, compared: Compared, digest: str) -> Parts:

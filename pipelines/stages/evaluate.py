@@ -22,14 +22,18 @@ from gan_core.metrics.evaluate import Measured, measure, requested_attributes, r
 from gan_core.metrics.translation import A, B, Translate, domain_of, measure_translation
 from gan_core.pictures import grid, png
 from gan_core.store import Store
+from pipelines.commit import commit
 from pipelines.features import features_of, read_features
 from pipelines.handles import Shards, Trained
+from pipelines.parts import Made
 from pipelines.report import MOST_GRIDS, Report, spread, write_report
 from pipelines.report_json import REPORT_JSON, report_json
+from pipelines.report_parts import Compared, compared_by, parts_of
 
 PER_CLASS = 10  # samples of each class in the grid: one row a class
 MOST_ROWS = 20
 UNLABELLED = 100
+MOST_TRANSLATED = 400  # for the maps and neighbours of the report
 TRANSLATED = 2  # rows of images of each domain in the grid of a generator that translates
 
 
@@ -45,7 +49,7 @@ def evaluate(
     made = features_of(store, shards, features, experiment.evaluate.seed, data)
     domain, network = read_features(store, made.prefix), made.digest
     generator = read_generator(store, trained.prefix)
-    scores = _scores(generator, data, experiment.evaluate, domain)
+    scores, compared = _scores(generator, data, experiment.evaluate, domain)
     parents = (shards.parent(), trained.parent())
     with artefact(store, prefix, kind="scores", key=key, parents=parents) as draft:
         metrics = {name: measured.model_dump(exclude_none=True) for name, measured in scores.items()}
@@ -54,7 +58,9 @@ def evaluate(
         real = _real(data, experiment.evaluate.split, generator.classes)
         (draft.path / "samples.png").write_bytes(samples)
         (draft.path / "real.png").write_bytes(real)
-        report = replace(_report(store, experiment, trained, scores, samples, real, parents), features=network)
+        report = _report(store, experiment, trained, scores, samples, real, parents)
+        report = replace(report, features=network, made=_made(store, shards, trained, key),
+                         parts=parts_of(generator, data, experiment, compared, shards.digest))
         if generator.translates:
             report = replace(report, notes=[*report.notes, _rows_of_translations(data)])
         write_report(draft.path / "report.html", report)
@@ -64,17 +70,21 @@ def evaluate(
 
 def _scores(
     generator: Generator, data: Data, config: EvaluateConfig, domain: DomainNetwork
-) -> dict[str, Measured]:
+) -> tuple[dict[str, Measured], Compared]:
     """What is asked of the generator is what the split's real examples are: their classes, attributes, or themselves.
     """
+    split = data.split(config.split)
     if generator.translates:
         config.refuse_for_translations()
-        return measure_translation(data, _translating(generator), config, domain)
+        scores = measure_translation(data, _translating(generator), config, domain)
+        a, b = (domain_of(split, label, MOST_TRANSLATED).images for label in (A, B))
+        return scores, compared_by(domain, data, b, _translating(generator)(a, B))
     labels = requested_labels(data, config) if generator.classes else None
     attributes = _attributes(generator, data, config) if generator.attributes else None
-    count = config.samples or len(data.split(config.split))
+    count = config.samples or len(split)
     made = generator.sample(count, seed=config.seed, label=labels, attributes=attributes)
-    return measure(data, made, labels, config, domain)
+    scores = measure(data, made, labels, config, domain)
+    return scores, compared_by(domain, data, split.gather(np.arange(count)), made, requested=labels)
 
 
 def _translating(generator: Generator) -> Translate:
@@ -156,11 +166,21 @@ def _report(
         samples_png=samples,
         real_png=real,
         lineage=[(parent.kind, parent.uri.removeprefix(f"{store.url}/"), parent.digest) for parent in parents],
-        versions=tool_versions(),
+        versions=tool_versions() | ({"commit": found} if (found := commit()) else {}),
         notes=notes_of(run.facts),
         grids=grids_over_time(store, trained.prefix),
         images=run.facts.get("position"),
     )
+
+
+def _made(store: Store, shards: Shards, trained: Trained, key: str) -> dict[str, Made]:
+    """How shards, run and scores came to be.  The scores have no time: made again they are to be the same bytes."""
+    found = {"scores": Made(key)}
+    for handle in (shards, trained):
+        manifest = read_manifest(store, handle.prefix)
+        assert manifest is not None, "a handle is made from a manifest"
+        found[handle.KIND] = Made(manifest.key, manifest.created)
+    return found
 
 
 def notes_of(facts: Mapping[str, Any]) -> list[str]:
