@@ -41,9 +41,10 @@ def _draw(figure: Figure, *, points: Map, along: tuple[str, str] | None) -> None
     """along: names of the axes; None for axes that mean nothing."""
     axes = figure.add_subplot()
     for (shape, colour, size), each in zip(MARKS, (points.real, points.fake), strict=True):
-        axes.plot(each[:, 0], each[:, 1], shape, color=colour, markersize=size, markeredgewidth=0, alpha=0.75)
+        axes.plot(each[:, 0], each[:, 1], shape, color=colour, markersize=size, markeredgewidth=0)
     axes.grid(alpha=0.15, linewidth=0.6)
     if along is None:
         axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
     else:
         axes.set(xlabel=along[0], ylabel=along[1])
