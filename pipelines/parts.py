@@ -15,7 +15,9 @@ LOW_IS_GOOD = ("fd",)
 
 @dataclass(frozen=True)
 class OfClass:
-    """One class.  n_real, n_fake: its examples.  figures: those of FIGURES that were measured; without any, `reason`."""
+    """One class.  n_real, n_fake: its examples.  figures: those of FIGURES that were measured.  reason: why others were
+    not.
+    """
 
     name: str
     n_real: int

@@ -37,11 +37,11 @@ def bars(data: DataSet) -> list[tuple[str, int, float]]:
 
 
 def shape_words(shape: tuple[int, ...]) -> str:
-    """'8 × 8, 1 channel' of [C, H, W]; any other shape as its numbers."""
+    """'8 x 8, 1 channel' of [C, H, W]; any other shape as its numbers."""
     if len(shape) != 3:
-        return " × ".join(map(str, shape))
+        return " x ".join(map(str, shape))
     channels, height, width = shape
-    return f"{height} × {width}, {channels} channel{'s' if channels > 1 else ''}"
+    return f"{height} x {width}, {channels} channel{'s' if channels > 1 else ''}"
 
 
 def _values(seen: Mapping[str, Any]) -> str:

@@ -22,7 +22,8 @@ def usage(inputs: Collection[Mapping[str, Any]]) -> Usage:
     """Of a generator with these inputs, as `generator.json` has them."""
     if any(taken["distribution"] == "image" for taken in inputs):
         return Usage("image-to-image", "--images FOLDER",
-                     "generator.sample(len(photos), images=photos)  # photos: uint8 [n, C, H, W]; label=0: the way back")
+                     "generator.sample(len(photos), images=photos)  # photos: uint8 [n, C, H, W]; label=0: the way "
+                     "back")
     attributes = [known for taken in inputs for known in taken.get("attributes", ())]
     if attributes:
         first = attributes[0]
