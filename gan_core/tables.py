@@ -22,15 +22,21 @@ BETWEEN = 14  # two tables
 INK, QUIET, PAPER = (28, 37, 48), (91, 104, 117), (255, 255, 255)
 
 
-def table(images: NDArray[np.uint8], rows: Sequence[str], columns: Sequence[str], title: str) -> Image.Image:
+def table(
+    images: NDArray[np.uint8], rows: Sequence[str], columns: Sequence[str], title: str,
+    captions: Sequence[Sequence[str]] = (),
+) -> Image.Image:
     """[R, K, C, H, W] uint8 as one picture with R names of rows and K of columns; C is 1 (grey) or 3 (RGB).
 
-    Small images are enlarged by a whole factor up to about 64 pixels.
+    Small images are enlarged by a whole factor up to about 64 pixels.  title: '' for none.  captions: what stands below
+    each image, [R, K]; () for nothing.
     """
     cells = [[_cell(image) for image in row] for row in images]
+    below = TEXT + 6 if captions else 0
     across = max([cells[0][0].width, *(_width(name) + 4 for name in columns)]) + GAP
-    down = max(cells[0][0].height, TEXT + 4) + GAP
-    left, top = MARGIN + max(map(_width, rows)) + MARGIN, MARGIN + TITLE + 10 + TEXT + 6
+    high = max(cells[0][0].height, TEXT + 4)
+    down = high + below + GAP
+    left, top = MARGIN + max(map(_width, rows)) + MARGIN, MARGIN + (TITLE + 10 if title else 0) + TEXT + 6
     right = max(left + len(columns) * across - GAP, MARGIN + _width(title, TITLE)) + MARGIN
     sheet = Image.new("RGB", (right, top + len(rows) * down - GAP + MARGIN), PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -39,9 +45,12 @@ def table(images: NDArray[np.uint8], rows: Sequence[str], columns: Sequence[str]
         draw.text((left + place * across + (across - GAP) // 2, top - 5), name, fill=QUIET, font=_font(), anchor="ms")
     for number, (name, row) in enumerate(zip(rows, cells, strict=True)):
         y = top + number * down
-        draw.text((left - MARGIN, y + (down - GAP) // 2), name, fill=QUIET, font=_font(), anchor="rm")
+        draw.text((left - MARGIN, y + high // 2), name, fill=QUIET, font=_font(), anchor="rm")
         for place, cell in enumerate(row):
             sheet.paste(cell, (left + place * across + (across - GAP - cell.width) // 2, y))
+        for place, caption in enumerate(captions[number] if captions else ()):
+            middle = left + place * across + (across - GAP) // 2
+            draw.text((middle, y + high + TEXT), caption, fill=QUIET, font=_font(), anchor="ms")
     return sheet
 
 

@@ -78,7 +78,7 @@ def networks_of(config: EvaluateConfig) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class Generated:
     """Generated images [n, C, H, W], and how networks see them."""
 
     images: Images
@@ -102,12 +102,12 @@ class Looking:
 
     def made(
         self, generator: Generator, run: str, asked: Mapping[str, Any], n: int, networks: tuple[str, ...] = ()
-    ) -> Made:
+    ) -> Generated:
         """n images of the run's generator with what these networks see.  asked: as `Generator.sample` takes it."""
         blocks = generator.inputs(n, BLOCK, seed=self.config.seed, **asked)
         looked = joined(self.place(self._sight(networks, run), blocks, n), n)
         assert looked.images is not None, "these blocks are inputs"
-        return Made(looked.images, looked.features)
+        return Generated(looked.images, looked.features)
 
     def real(self, split: str, n: int) -> See:
         """How networks see the first n images of a split: from the store, or looked at now and kept there."""

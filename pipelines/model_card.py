@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from gan_core.config import Experiment
+from pipelines.usage import usage
 
 LICENCE_NOT_STATED = "unknown"  # Hugging Face's own word for it
 PROVENANCE = ("n_real", "n_fake", "split", "network")
@@ -26,12 +27,12 @@ def model_card(
     specification: the generator's.  origin: (kind, place, digest), what came first first.
     """
     output: list[int] = specification["output"]
-    use = _use(specification["inputs"].values())
+    use = usage(specification["inputs"].values())
     licence = experiment.publish.licence
     front = {
         "license": LICENCE_NOT_STATED if licence == "not stated" else licence,
         "library_name": "gan-pipelines",
-        "pipeline_tag": use["tag"],
+        "pipeline_tag": use.tag,
         "tags": ["gan", experiment.recipe, experiment.source],
     }
     options = {k: v for k, v in experiment.as_json()["data"].items() if k != "source"}
@@ -45,28 +46,11 @@ def model_card(
         size=f"{output[2]}x{output[1]}",
         channels=f"{output[0]} channel" + ("s" if output[0] > 1 else ""),
         images=f"{experiment.train.images:,}",
-        python=use["python"],
-        shell=use["shell"],
+        python=use.python,
+        shell=use.shell,
         metrics=_table(METRIC_HEAD, _metric_rows(metrics)),
         lineage=_table(["artefact", "in the store", "digest"], made_of),
     )
-
-
-def _use(inputs: Collection[Mapping[str, Any]]) -> dict[str, str]:
-    """How a generator with these inputs is asked for images."""
-    if any(taken["distribution"] == "image" for taken in inputs):
-        return {"tag": "image-to-image", "shell": "--images FOLDER",
-                "python": "generator.sample(len(photos), images=photos)  # photos: uint8 [n, C, H, W]; label=0: the "
-                          "way back"}
-    attributes = [known for taken in inputs for known in taken.get("attributes", ())]
-    if attributes:
-        first = attributes[0]
-        name, value = first["name"], first["low"] if first["kind"] == "continuous" else 1
-        return {"tag": "unconditional-image-generation", "shell": f"--n 64 --seed 0 --attributes {name}={value:g}",
-                "python": f'generator.sample(64, attributes={{"{name}": {value:g}}})  # uint8 [64, C, H, W]'}
-    return {"tag": "unconditional-image-generation", "shell": "--n 64 --seed 0",
-            "python": "generator.sample(64, seed=0)  # uint8 [64, C, H, W]; label=3 asks for a class where there are "
-                      "classes"}
 
 
 def _metric_rows(metrics: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import io
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,11 @@ from PIL import Image
 
 from gan_core.train.trouble import WARM_UP_IMAGES, WARM_UP_ROWS, Spell, history, warmed_up
 from pipelines.pages import page
+from pipelines.parts import FIGURES, Made, Parts
+from pipelines.report_classes import cells, shown
+from pipelines.report_data import bars, shape_words
+from pipelines.svg import svg_of
+from pipelines.usage import usage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,15 +74,15 @@ FEW_POINTS = 24  # of a line, up to which each is marked
 
 MOST_GRIDS = 8  # of a strip of sample grids
 GRID_BYTES, GRID_SIDES = 40_000, (480, 320, 240, 160)
+SHEET_BYTES, SHEET_SIDES = 60_000, (1200, 900, 600, 400)
 
 Line = tuple[Sequence[float], Sequence[float]]  # positions, values
 
 CHART_INCHES = (4.4, 2.5)
 LINE_COLOURS = ("#3b82d6", "#dd7a2b", "#2f9e77", "#c565a8", "#a58a1f", "#7a6fd0", "#d05a5a", "#6d8a96")
 LINE_DASHES = ((), (6.0, 3.0), (1.5, 2.5), (6.0, 3.0, 1.5, 3.0))  # in points; taken once all colours are used
-TEXT_COLOUR = "#010203"  # stands for the page's text colour until the SVG is finished
 STRETCHES = 400  # of a line, about one for each point of a chart's width
-LARGEST_PICTURE = 800_000  # bytes; two of these as base64, with all else, stay below 3 MB
+LARGEST_PICTURE = 600_000  # bytes; two of these as base64, with all else, stay below 3 MB
 REDUCED_SIDES = (1600, 1200, 800, 400)
 
 
@@ -107,6 +111,7 @@ class Report:
     the metrics files, {"position": images seen, "loss/generator": …}.  samples_png, real_png: grids of one
     layout, a class a row.  lineage: (kind, URI, digest) of what the version was made from.  grids: (position, PNG) of
     the same noise as training went on.  images: seen in training.  features: digest of the `domain` network.
+    made: of a kind of artefact, how it came to be.
     """
 
     title: str
@@ -122,6 +127,8 @@ class Report:
     grids: Sequence[tuple[int, bytes]] = field(default_factory=tuple)
     images: int | None = None
     features: str = ""
+    parts: Parts = field(default_factory=Parts)
+    made: Mapping[str, Made] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -158,7 +165,7 @@ class Chart:
 
 def write_report(path: Path, report: Report) -> None:
     """Writes the report as one HTML file below 3 MB; its directory must exist."""
-    rows = table(report.metrics, report.gate)
+    rows, parts = table(report.metrics, report.gate), report.parts
     text = page(
         "report.html",
         report=report,
@@ -175,6 +182,14 @@ def write_report(path: Path, report: Report) -> None:
         ],
         config=yaml.safe_dump(dict(report.experiment), sort_keys=False, allow_unicode=True),
         name=report.experiment.get("name", "NAME"),
+        parts=parts,
+        figures=FIGURES,
+        class_rows=cells(shown(parts.classes), number),
+        small_uri=lambda picture: picture_uri(picture, SHEET_BYTES, SHEET_SIDES),
+        colours=LINE_COLOURS,
+        shape=shape_words(parts.data.shape) if parts.data else "",
+        bars=bars(parts.data) if parts.data else [],
+        usage=parts.usage or usage([]),
     )
     path.write_text(text, encoding="utf-8")
 
@@ -282,29 +297,12 @@ def in_order(groups: Iterable[str]) -> list[str]:
 
 def chart(group: str, lines: Mapping[str, Line]) -> Chart:
     """Lines over images seen.  group: of this chart of the page alone.  lines: name to (positions, values)."""
-    from matplotlib import style  # most of a second to import; only reports draw
-    from matplotlib.figure import Figure
-
-    settings = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": group,  # ids repeat from run to run and differ from chart to chart
-        "font.size": 9,
-        "text.parse_math": False,
-        **{f"{part}.color": TEXT_COLOUR for part in ("text", "xtick", "ytick", "grid")},
-        **{f"axes.{part}": TEXT_COLOUR for part in ("edgecolor", "labelcolor")},
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
     colours, looks = len(LINE_COLOURS), len(LINE_DASHES)
     keys = tuple(Key(name, LINE_COLOURS[i % colours], LINE_DASHES[i // colours % looks])
                  for i, name in enumerate(lines))
-    with style.context(["default", settings]):
-        figure = Figure(figsize=CHART_INCHES, layout="constrained")
-        _draw(figure.add_subplot(), lines, keys, logarithmic=group.partition("/")[0] in RANGED and _wide(lines))
-        svg = io.StringIO()
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(svg, format="svg", transparent=True, metadata=nothing)
-    drawn = _inline(svg.getvalue(), f"{group} over images seen: {', '.join(lines)}")
+    logarithmic = group.partition("/")[0] in RANGED and _wide(lines)
+    drawn = svg_of(lambda figure: _draw(figure.add_subplot(), lines, keys, logarithmic=logarithmic), CHART_INCHES,
+                   group, f"{group} over images seen: {', '.join(lines)}")
     title, meaning = GROUPS.get(group, (group, ""))
     return Chart(group, title, meaning, drawn, () if list(lines) == [group] else keys)
 
@@ -346,16 +344,3 @@ def _draw(axes: Axes, lines: Mapping[str, Line], keys: Sequence[Key], *, logarit
         axes.yaxis.set_minor_locator(NullLocator())
     else:
         axes.yaxis.set_major_locator(MaxNLocator(5))
-
-
-def _inline(svg: str, label: str) -> Markup:
-    """matplotlib's file as an element of the page: the page's colour, font and width, and only ids in use."""
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, count=1, flags=re.DOTALL)
-    body = re.sub(r"font-family: [^;\"]*;? ?", "", body)
-    body = body.replace("xlink:href", "href").replace(TEXT_COLOUR, "currentColor")
-    used = set(re.findall(r"#([\w-]+)", body))
-    body = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", body)
-    viewed = re.search(r'viewBox="[^"]*"', body)
-    opening = Markup('<svg {} role="img" aria-label="{}">').format(Markup(viewed[0] if viewed else ""), label)
-    return opening + Markup(body[body.index(">") + 1 :].strip())

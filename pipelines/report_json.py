@@ -9,6 +9,13 @@
     lineage       [{"kind", "at", "digest"}]: the shards that were measured on and the run; `at` is inside the store
     versions      {tool: version} of the process that measured
     notes         sentences on how the run went
+    made          {kind: {"key", "created"}}: stage key of shards, run and scores; `created` of the scores is ""
+    classes       [{"name", "n_real", "n_fake", "figures": {"fd": …, …}, "reason"}], on `domain` features
+    nearest       {"usual": …, "samples": [{"sample", "training", "distances", "relative"}]}: of some samples, places of
+                  the nearest training examples, and distances on `domain` features; null where it was left out
+    maps          {"explained": [share, share]}: variance along the first two principal components; null as before
+    data          {"source", "splits", "shape", "classes", "attributes", "quarantined", "digest"}; null as before
+    left_out      {part: why it is not there}
     experiment    the resolved settings
 
 The curves and the pictures are not in it: they lie beside it and in the run.
@@ -18,9 +25,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from gan_core.train.trouble import Spell, history
+from pipelines.parts import Parts
 from pipelines.report import Report, table
 
 REPORT_JSON = "report.json"
@@ -39,9 +48,22 @@ def report_json(report: Report, metrics: Mapping[str, Mapping[str, Any]]) -> str
         "lineage": [{"kind": kind, "at": at, "digest": digest} for kind, at, digest in report.lineage],
         "versions": dict(report.versions),
         "notes": list(report.notes),
+        "made": {kind: asdict(made) for kind, made in report.made.items()},
+        **_parts(report.parts),
         "experiment": dict(report.experiment),
     }
     return json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
+
+
+def _parts(parts: Parts) -> dict[str, Any]:
+    near, data = parts.near, parts.data
+    return {
+        "classes": [asdict(each) for each in parts.classes],
+        "nearest": near and {"usual": near.usual, "samples": [asdict(each) for each in near.neighbours]},
+        "maps": parts.maps and {"explained": list(parts.maps.explained)},
+        "data": data and {name: value for name, value in asdict(data).items() if name != "options"},
+        "left_out": dict(parts.left_out),
+    }
 
 
 def _spell(spell: Spell) -> dict[str, Any]:

@@ -26,9 +26,11 @@ def told(*attributes: dict[str, Any]) -> dict[str, Any]:
      DRAWN, 'generator.sample(64, attributes={"smiling": 1})', "--attributes smiling=1 --out"),
     ([NOISE, told({"name": "age", "kind": "continuous", "low": 18.5})],
      DRAWN, 'generator.sample(64, attributes={"age": 18.5})', "--attributes age=18.5 --out"),
+    ([NOISE, {**told(), "classes": 10}], DRAWN, "generator.sample(64, seed=0, label=3)", "--seed 0 --label 3 --out"),
+    ([NOISE, {**told(), "classes": 2}], DRAWN, "generator.sample(64, seed=0, label=1)", "--seed 0 --label 1 --out"),
     ([PHOTO, {**told(), "classes": 2}], "image-to-image", "generator.sample(len(photos), images=photos)",
      "gan sample HERE --images FOLDER --out"),
-], ids=["noise", "attributes", "a continuous attribute", "images"])
+], ids=["noise", "attributes", "a continuous attribute", "classes", "few classes", "images"])
 def test_it_asks_as_the_generator_can_be_asked(
     inputs: list[dict[str, Any]], tag: str, python: str, shell: str, experiment: Callable[..., Experiment]
 ) -> None:

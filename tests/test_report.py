@@ -246,7 +246,7 @@ def test_the_facts_for_programs_are_those_of_the_page(tmp_path):
     report = a_report(curves=curves, images=128_000, features="f" * 64)
     facts = json.loads(report_json(report, {"fd_domain": {"value": 1.25}}))
     assert set(facts) == {"title", "metrics", "gate", "troubles", "images", "features", "lineage", "versions", "notes",
-                          "experiment"}
+                          "experiment", "made", "classes", "nearest", "maps", "data", "left_out"}
     assert facts["metrics"] == {"fd_domain": {"value": 1.25}}
     assert facts["gate"] == {"coverage_pixels": {"at_least": 0.9, "at_most": None, "passed": True}}
     (spell,) = facts["troubles"]

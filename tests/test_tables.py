@@ -48,6 +48,20 @@ def test_names_are_drawn_and_not_cut_off() -> None:
     assert (sheet != 255).sum() > (plain != 255).sum()
 
 
+def test_captions_stand_below_their_images_and_hide_none() -> None:
+    given = images(1, 8, 8)
+    plain = np.asarray(table(given, **NAMES, title=""))
+    named = np.asarray(table(given, **NAMES, title="", captions=[["a", "", "b"], ["", "c", ""]]))
+    assert named.shape[0] > plain.shape[0]
+    tops = []
+    for row in given:
+        cells = row.repeat(8, 2).repeat(8, 3).transpose(0, 2, 3, 1)
+        places = [_place(named, np.broadcast_to(cell, (64, 64, 3))) for cell in cells]
+        tops.append(places[0][0])
+        below = [(named[top + 64 + GAP : top + 80, left : left + 64] < 255).any() for top, left in places]
+        assert below == ([True, False, True] if len(tops) == 1 else [False, True, False])
+
+
 def test_pictures_below_each_other_are_all_there() -> None:
     first, second = (Image.new("RGB", size, colour) for size, colour in (((5, 4), "red"), ((9, 3), "blue")))
     sheet = below_each_other([first, second])

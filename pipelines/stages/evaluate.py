@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from gan_core.bundle import Generator, read_generator
 from gan_core.config import EvaluateConfig, Experiment
+from gan_core.data.shards import RemoteSplit, open_shards
 from gan_core.data.shards import Shards as Data
-from gan_core.data.shards import open_shards
 from gan_core.manifest import Manifest, Parent, artefact, read_manifest, read_named, tool_versions
 from gan_core.metrics.domain import DomainNetwork
 from gan_core.metrics.evaluate import Measured, measured_by, requested_attributes, requested_labels
@@ -23,15 +23,19 @@ from gan_core.metrics.evidence import Evidence, Images, real_images, refuse_othe
 from gan_core.metrics.translation import A, B, Translate, domain_of, measure_translation
 from gan_core.pictures import grid, png
 from gan_core.store import Store
+from pipelines.commit import commit
 from pipelines.features import features_of, read_features
 from pipelines.handles import Shards, Trained
 from pipelines.looks import Looking, Place, in_turn, networks_of
+from pipelines.parts import Made
 from pipelines.report import MOST_GRIDS, Report, spread, write_report
 from pipelines.report_json import REPORT_JSON, report_json
+from pipelines.report_parts import Compared, parts_of
 
 PER_CLASS = 10  # samples of each class in the grid: one row a class
 MOST_ROWS = 20
 UNLABELLED = 100
+MOST_TRANSLATED = 400  # for the maps and neighbours of the report
 TRANSLATED = 2  # rows of images of each domain in the grid of a generator that translates
 
 
@@ -50,7 +54,7 @@ def evaluate(
     domain, network = read_features(store, made.prefix), made.digest
     generator = read_generator(store, trained.prefix)
     looking = Looking(store, shards, data, experiment.evaluate, made, place)
-    scores = _scores(generator, trained.prefix, looking, domain)
+    scores, compared = _scores(generator, trained.prefix, looking, domain)
     parents = (shards.parent(), trained.parent())
     with artefact(store, prefix, kind="scores", key=key, parents=parents) as draft:
         metrics = {name: measured.model_dump(exclude_none=True) for name, measured in scores.items()}
@@ -59,7 +63,9 @@ def evaluate(
         real = _real(data, experiment.evaluate.split, generator.classes)
         (draft.path / "samples.png").write_bytes(samples)
         (draft.path / "real.png").write_bytes(real)
-        report = replace(_report(store, experiment, trained, scores, samples, real, parents), features=network)
+        report = _report(store, experiment, trained, scores, samples, real, parents)
+        report = replace(report, features=network, made=_made(store, shards, trained, key),
+                         parts=parts_of(generator, data, experiment, compared, shards.digest))
         if generator.translates:
             report = replace(report, notes=[*report.notes, _rows_of_translations(data)])
         write_report(draft.path / "report.html", report)
@@ -67,7 +73,9 @@ def evaluate(
         draft.facts.update(domain_accuracy=domain.facts.accuracy)
 
 
-def _scores(generator: Generator, run: str, looking: Looking, domain: DomainNetwork) -> dict[str, Measured]:
+def _scores(
+    generator: Generator, run: str, looking: Looking, domain: DomainNetwork
+) -> tuple[dict[str, Measured], Compared]:
     """What is asked of the generator is what the split's real examples are: their classes, attributes, or themselves.
     """
     data, config = looking.data, looking.config
@@ -77,8 +85,21 @@ def _scores(generator: Generator, run: str, looking: Looking, domain: DomainNetw
         def translate(images: Images, label: int) -> Images:
             return looking.made(generator, run, {"images": images, "label": label}, len(images)).images
 
-        return measure_translation(data, translate, config, domain)
-    return measured_by(_evidence(generator, run, looking, domain))
+        scores = measure_translation(data, translate, config, domain)
+        a, b = (domain_of(data.split(config.split), label, MOST_TRANSLATED).images for label in (A, B))
+        made = translate(a, B)
+        return scores, Compared(made, domain.features(b), domain.features(made), _of_training(looking))
+    evidence = _evidence(generator, run, looking, domain)
+    real, fake = evidence.features("domain")
+    asked = evidence.requested
+    read = domain.probabilities(evidence.generated).argmax(axis=1) if asked is not None else None
+    return measured_by(evidence), Compared(evidence.generated, real, fake, _of_training(looking), asked, asked, read)
+
+
+def _of_training(looking: Looking) -> NDArray[np.float32] | None:
+    """The train split's `domain` features; None of a set that is larger than the cache."""
+    train = looking.data.split("train")
+    return None if isinstance(train, RemoteSplit) else looking.real("train", len(train))("domain")
 
 
 def _translating(generator: Generator) -> Translate:
@@ -171,11 +192,21 @@ def _report(
         samples_png=samples,
         real_png=real,
         lineage=[(parent.kind, parent.uri.removeprefix(f"{store.url}/"), parent.digest) for parent in parents],
-        versions=tool_versions(),
+        versions=tool_versions() | ({"commit": found} if (found := commit()) else {}),
         notes=notes_of(run.facts),
         grids=grids_over_time(store, trained.prefix),
         images=run.facts.get("position"),
     )
+
+
+def _made(store: Store, shards: Shards, trained: Trained, key: str) -> dict[str, Made]:
+    """How shards, run and scores came to be.  The scores have no time: made again they are to be the same bytes."""
+    found = {"scores": Made(key)}
+    for handle in (shards, trained):
+        manifest = read_manifest(store, handle.prefix)
+        assert manifest is not None, "a handle is made from a manifest"
+        found[handle.KIND] = Made(manifest.key, manifest.created)
+    return found
 
 
 def notes_of(facts: Mapping[str, Any]) -> list[str]:

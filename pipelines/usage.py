@@ -1,0 +1,39 @@
+"""How a generator is asked for images: in Python, and on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Usage:
+    """tag: Hugging Face's name of the task.  shell: arguments of `gan sample`.  python: a call of `generator`, with a
+    comment on what comes back.
+    """
+
+    tag: str
+    shell: str
+    python: str
+
+
+def usage(inputs: Collection[Mapping[str, Any]]) -> Usage:
+    """Of a generator with these inputs, as `generator.json` has them."""
+    if any(taken["distribution"] == "image" for taken in inputs):
+        return Usage("image-to-image", "--images FOLDER",
+                     "generator.sample(len(photos), images=photos)  # photos: uint8 [n, C, H, W]; label=0: the way "
+                     "back")
+    attributes = [known for taken in inputs for known in taken.get("attributes", ())]
+    if attributes:
+        first = attributes[0]
+        name, value = first["name"], first["low"] if first["kind"] == "continuous" else 1
+        return Usage("unconditional-image-generation", f"--n 64 --seed 0 --attributes {name}={value:g}",
+                     f'generator.sample(64, attributes={{"{name}": {value:g}}})  # uint8 [64, C, H, W]')
+    if classes := max((taken["classes"] for taken in inputs if taken["distribution"] == "condition"), default=0):
+        label = min(3, classes - 1)
+        return Usage("unconditional-image-generation", f"--n 64 --seed 0 --label {label}",
+                     f"generator.sample(64, seed=0, label={label})  # uint8 [64, C, H, W]; without label classes take "
+                     "turns")
+    return Usage("unconditional-image-generation", "--n 64 --seed 0",
+                 "generator.sample(64, seed=0)  # uint8 [64, C, H, W]")
