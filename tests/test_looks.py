@@ -25,12 +25,19 @@ from pipelines.features import read_features
 from pipelines.handles import Shards, Trained
 from pipelines.looks import Sight, in_turn
 from pipelines.on_ray_looks import on_ray_looks
+from pipelines.parts import Parts
 from pipelines.profile import Profile
 from pipelines.stages.evaluate import evaluate
 from tests.artefacts import finish_run, flip_a_byte
 
 SHARDS = "shards/digits"
 KEY = "f" * 64
+
+
+@pytest.fixture(autouse=True)
+def _without_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures alone: the report's maps and pictures take longer."""
+    monkeypatch.setattr("pipelines.stages.evaluate.parts_of", lambda *told: Parts())
 
 
 @pytest.fixture(scope="module")

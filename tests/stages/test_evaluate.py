@@ -72,6 +72,12 @@ def test_curves_that_compare_with_training_examples_say_so() -> None:
         "There is no validation split: fd_domain in the curves compares 180 samples with examples of the train split."]
 
 
+@pytest.fixture(autouse=True)
+def _fewer_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Maps as quick as scikit-learn allows."""
+    monkeypatch.setattr("gan_core.metrics.maps.ITERATIONS", 250)
+
+
 def handle(kind: Any, store: Store, prefix: str) -> Any:
     manifest = read_manifest(store, prefix)
     assert manifest is not None
