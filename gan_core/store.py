@@ -79,7 +79,7 @@ class Store:
             aside = self._aside(path, data)
             os.replace(aside, self._full(path))  # noqa: PTH105 - both are strings of one file system
         else:
-            self._fs.pipe_file(self._full(path), data)
+            self._fs.pipe_file(self._full(path), _plain(data))
 
     def create(self, path: str, data: bytes) -> None:
         """Writes one whole object where there is none.  FileExistsError when there is one, also in a race."""
@@ -91,7 +91,7 @@ class Store:
                 aside.unlink()
             return
         try:
-            self._fs.pipe_file(self._full(path), data, mode="create")
+            self._fs.pipe_file(self._full(path), _plain(data), mode="create")
         except OSError as error:
             if isinstance(error, FileExistsError) or self.exists(path):
                 raise FileExistsError(self.uri(path)) from None
@@ -231,6 +231,11 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _plain(data: bytes) -> bytes:
+    """What S3's client takes: of Arrow's buffers and other views of memory it is a copy."""
+    return data if isinstance(data, bytes | bytearray) else bytes(data)
 
 
 def _inside(path: str) -> str:

@@ -1,0 +1,35 @@
+"""A real S3 store for tests: Ceph on this machine, by infra/local/s3.sh."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline import free_port
+
+SCRIPT = Path(__file__).parents[2] / "infra" / "local" / "s3.sh"
+SECRET = "a-secret-that-stays-in-the-environment"  # noqa: S105 - of a store that holds nothing, on loopback
+
+
+@contextmanager
+def ceph(home: Path) -> Iterator[str]:
+    """Starts it, with an empty bucket that the environment leads to; yields the bucket's URL."""
+    import boto3
+
+    told = os.environ | {"S3_HOME": str(home), "S3_SECRET": SECRET}
+    started = subprocess.run([SCRIPT, "start", str(free_port())], env=told, capture_output=True, text=True, timeout=120)
+    assert started.returncode == 0, started.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in re.findall(r"(AWS_\w+)=(\S+)", started.stdout):
+            patch.setenv(name, value)
+        try:
+            boto3.client("s3").create_bucket(Bucket="lab")
+            yield "s3://lab"
+        finally:
+            subprocess.run([SCRIPT, "stop"], env=told, check=True, timeout=60)
