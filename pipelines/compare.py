@@ -57,7 +57,7 @@ class TermDifference:
 class Cell:
     """One version's number.  value: None where it has none, and `why` says so.  low, high: its bounds, where known.
 
-    difference: from the first version.  within: whether one of the two numbers lies within the bounds of the other.
+    difference: from the first version.  within: whether they differ, and one lies within the bounds of the other.
     better: than the first version's; None where that is not said.  best: of all; ties share it.
     """
 
@@ -169,7 +169,7 @@ def _cells(numbers: Sequence[Cell], better: str, *, ranked: bool) -> tuple[Cell,
 def _beside(first: Cell, cell: Cell, better: str) -> Cell:
     if cell.value is None or first.value is None:
         return cell
-    within = cell.holds(first.value) or first.holds(cell.value)
+    within = cell.value != first.value and (cell.holds(first.value) or first.holds(cell.value))
     return replace(cell, difference=cell.value - first.value, within=within,
                    better=_better(cell.value, first.value, better))
 

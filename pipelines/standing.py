@@ -140,9 +140,9 @@ def _facts(other: Other) -> dict[str, Any]:
 def _metric_facts(metric: Metric) -> dict[str, Any]:
     theirs, ours = metric.cells
     return {"value": theirs.value, "difference": ours.difference, "better": ours.better, "within": ours.within,
-            "refused": why_refused(metric) or None}
+            "refused": reasons(metric)}
 
 
-def why_refused(metric: Metric) -> str:
-    """'split test against validation': the new version's terms against the other's; empty where they are the same."""
-    return ", ".join(difference.from_other for difference in metric.refused)
+def reasons(metric: Metric) -> list[str]:
+    """'split test against validation': the new version's terms against the other's; none where numbers are compared."""
+    return [difference.from_other for difference in metric.refused]

@@ -11,10 +11,9 @@ from pipelines.intervals import between
 from pipelines.models import CHAMPION
 from pipelines.pages import page
 from pipelines.report import number
-from pipelines.standing import Other, Standing, why_refused
+from pipelines.standing import Other, Standing, reasons
 
 FEW_SETTINGS = 8  # that are not folded away
-NOT_MEASURED = "it was not measured"
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,10 @@ def _sentences(standing: Standing) -> Iterator[str]:
     elif not any(CHAMPION in other.roles for other in standing.others):
         yield "No version of this model is champion yet."
     for other in standing.others:
-        if other.unread:
-            yield f"The {other.title} could not be read, and is not compared: {other.unread}."
+        if other.unread and other.number:
+            yield f"Version {other.number}, {' and '.join(other.roles)}, could not be read: {other.unread}."
+        elif other.unread:
+            yield f"Which version is {CHAMPION} could not be read: {other.unread}."
 
 
 def _summary(other: Other, comparison: Comparison) -> str:
@@ -72,20 +73,21 @@ def _summary(other: Other, comparison: Comparison) -> str:
         "equal": len(cells) - len(moved),
         "not compared": len(comparison.metrics) - len(cells),
     }
-    within = sum(cell.within for cell in moved)
+    within = sum(cell.within for cell in cells)
     told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     return f"Against {other.title}: {told}" + (f"; differences within an interval: {within}." if within else ".")
 
 
 def _refusals(comparison: Comparison) -> str:
-    """Why no number is compared: one reason where all have the same, else each with its metrics."""
+    """Why no number is compared: the reasons that all metrics share, then what else there is, with its metrics."""
+    whys = {metric.name: reasons(metric) for metric in comparison.metrics if metric.refused}
+    shared = [why for why in next(iter(whys.values()), []) if all(why in other for other in whys.values())]
     names: dict[str, list[str]] = {}
-    for metric in comparison.metrics:
-        if metric.refused:
-            names.setdefault(why_refused(metric), []).append(metric.name)
-    if len(names) == 1:
-        return next(iter(names))
-    return "; ".join(f"{', '.join(of)}: {why}" for why, of in names.items()) or "they have no metric in common"
+    for name, why in whys.items():
+        if rest := ", ".join(one for one in why if one not in shared):
+            names.setdefault(rest, []).append(name)
+    also = [f"{', '.join(of)}: {'also ' if shared else ''}{rest}" for rest, of in names.items()]
+    return "; ".join([*([", ".join(shared)] if shared else []), *also]) or "they have no metric in common"
 
 
 def _rows(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, list[Shown]]]:
@@ -93,25 +95,25 @@ def _rows(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, list[Shown]]
     columns = [{metric.name: metric for metric in comparison.metrics} for comparison in comparisons]
     for name in dict.fromkeys(name for column in columns for name in column):
         metrics = [column.get(name) for column in columns]
-        ours = next((metric.cells[1] for metric in metrics if metric), Cell(None, NOT_MEASURED))
+        ours = next(metric.cells[1] for metric in metrics if metric)
         yield name, [_number(ours), *map(_other, metrics)]
 
 
 def _number(cell: Cell) -> Shown:
     if cell.value is None:
-        return Shown(why=cell.why)
+        return Shown(why=f"— {cell.why}")
     return Shown(number(cell.value), between(cell.low, cell.high, number))
 
 
 def _other(metric: Metric | None) -> Shown:
     if metric is None:
-        return Shown(why=NOT_MEASURED)
+        return Shown(why="—")
     theirs, ours = metric.cells
     if metric.refused:
-        return Shown(why=f"not compared: {why_refused(metric)}")
+        return Shown(why=f"not compared: {', '.join(reasons(metric))}")
     shown = _number(theirs)
     if ours.difference is None:
         return shown
     arrow = "▲ +" if ours.difference > 0 else "▼ "
     moved = f"{arrow}{number(ours.difference)}" if ours.difference else "="
-    return Shown(shown.value, shown.bounds, moved, ours.better, ours.within and bool(ours.difference))
+    return Shown(shown.value, shown.bounds, moved, ours.better, ours.within)
