@@ -51,7 +51,6 @@ class Version:
     manifest: Manifest
     label: str
     created: str
-    aliases: tuple[str, ...]
     passed: bool | None
     refusals: tuple[str, ...]
     config: Mapping[str, Any]
@@ -71,6 +70,12 @@ class Version:
     def settings(self) -> dict[str, Any]:
         """The settings by dotted name."""
         return dict(dotted(self.config))
+
+    @cached_property
+    def aliases(self) -> tuple[str, ...]:
+        """Those that stand on it."""
+        known = name_and_version(self.prefix)
+        return aliases_of(self.store, *known) if known else ()
 
     @cached_property
     def code(self) -> Mapping[str, Mapping[str, str]]:
@@ -129,7 +134,6 @@ def version_of(store: Store, prefix: str, label: str, manifest: Manifest, files:
         manifest=manifest,
         label=label,
         created=manifest.created,
-        aliases=aliases_of(store, *known) if known else (),
         passed=passed,
         refusals=refusals,
         config=config,
