@@ -64,10 +64,10 @@ def test_bounds_and_differences_within_them_are_in_the_table_and_on_the_page(
     _, out, _ = gan(store, capsys, "digits@1", "digits@2")
     lines = [" ".join(line.split()) for line in out.splitlines()]
     assert lines[1] == ("recall_pixels higher 0.9000 (0.8375 to 0.9500) ★ 0.8750 (0.8125 to 0.9250) "
-                        "↓ −0.0250 ≈")
+                        "↓ \N{MINUS SIGN}0.0250 ≈")
     assert "≈ within bounds: one of the two numbers lies between those of the other" in lines
     words = " ".join(Page(page_of(store, "digits@0001", "digits@0002")).text.split())
-    assert "0.9000 ★ 0.8375 to 0.9500 0.8750 ↓ −0.0250 0.8125 to 0.9250 within bounds" in words
+    assert "0.9000 ★ 0.8375 to 0.9500 0.8750 ↓ \N{MINUS SIGN}0.0250 0.8125 to 0.9250 within bounds" in words
     assert "Below a number stand its confidence bounds" in words
 
 

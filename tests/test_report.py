@@ -143,7 +143,7 @@ def test_bounds_their_method_and_a_warning_are_in_the_row_of_the_metric(tmp_path
     metrics = {"coverage_pixels": measured(0.95, "pixels", 5).model_copy(update=BOUNDS), "fd_domain": measured(1.25)}
     words = " ".join(written(tmp_path, metrics=metrics)[1].text.split())
     assert "coverage_pixels 0.9500 0.9100 to 0.9600 ✓ passed" in words
-    assert "test · pixels · k = 5 · 95% interval: wilson ⚠ 360 images are few. fd_domain 1.2500 –" in words
+    assert "test · pixels · k = 5 · 95% interval: wilson ⚠ 360 images are few. fd_domain 1.2500" in words
     assert words.count("⚠") == 1
 
 
