@@ -62,6 +62,7 @@ def show(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json: 
     Example: gan models show digits@latest --json
     """
     from gan_core.store import Store
+    from pipelines.intervals import bounded, how
     from pipelines.models import published_manifest, resolve
 
     place, prefix = resolve(address, Store(store))
@@ -71,10 +72,7 @@ def show(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json: 
         _print_json(shown)
         return
     typer.echo(f"{shown['uri']}  {', '.join(shown['aliases']) or 'no alias'}  {manifest.created}")
-    measured = [
-        [name, _number(m.get("value")), ", ".join(f"{k}={v}" for k, v in m.items() if k != "value")]
-        for name, m in shown["metrics"].items()
-    ]
+    measured = [[name, bounded(m, _number), how(m)] for name, m in shown["metrics"].items()]
     files = [[f["path"], f"{f['size']:,}", f["sha256"][:12]] for f in shown["files"]]
     origin = [[p["kind"], p["uri"], p["digest"][:12]] for p in shown["lineage"]]
     for head, rows in (

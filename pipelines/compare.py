@@ -47,19 +47,32 @@ class TermDifference:
     def __str__(self) -> str:
         return f"{self.term} {said(self.first)} against {said(self.other)} of {self.version}"
 
+    @property
+    def from_other(self) -> str:
+        """The same, told of the version that differs."""
+        return f"{self.term} {said(self.other)} against {said(self.first)}"
+
 
 @dataclass(frozen=True)
 class Cell:
-    """One version's number.  value: None where it has none, and `why` says so.  difference: from the first version.
+    """One version's number.  value: None where it has none, and `why` says so.  low, high: its bounds, where known.
 
+    difference: from the first version.  within: whether they differ, and one lies within the bounds of the other.
     better: than the first version's; None where that is not said.  best: of all; ties share it.
     """
 
     value: float | None
     why: str = ""
+    low: float | None = None
+    high: float | None = None
     difference: float | None = None
+    within: bool = False
     better: bool | None = None
     best: bool = False
+
+    def holds(self, value: float) -> bool:
+        """Whether a number lies within the bounds of this one."""
+        return self.low is not None and self.high is not None and self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
@@ -113,9 +126,16 @@ def _metric(name: str, versions: Sequence[Version]) -> Metric:
     first = terms(name, have[0])
     refused = tuple(difference for version in have[1:] for difference in differences(first, name, version))
     better = BETTER.get(name.removesuffix(f"_{first['network']}"), "")
-    values = [version.metrics[name]["value"] if version in have else None for version in versions]
-    whys = ["" if version in have else why_missing(name, version) for version in versions]
-    return Metric(name, better, _cells(values, whys, better, ranked=not refused), refused, first)
+    numbers = [_number(name, version) for version in versions]
+    return Metric(name, better, _cells(numbers, better, ranked=not refused), refused, first)
+
+
+def _number(name: str, version: Version) -> Cell:
+    """A version's number by itself."""
+    if name not in version.metrics:
+        return Cell(None, why_missing(name, version))
+    measured = version.metrics[name]
+    return Cell(measured["value"], low=measured.get("low"), high=measured.get("high"))
 
 
 def terms(name: str, version: Version) -> dict[str, Any]:
@@ -136,17 +156,22 @@ def differences(first: Mapping[str, Any], name: str, version: Version) -> Iterat
             yield TermDifference(term, one, two, version.label)
 
 
-def _cells(values: Sequence[float | None], whys: Sequence[str], better: str, *, ranked: bool) -> tuple[Cell, ...]:
-    known = {_badness(value, better) for value in values if value is not None}
-    best = min(known) if better and ranked and len(known) > 1 else None
-    first = values[0] if ranked else None
-    cells = [Cell(values[0], whys[0], best=_is(best, values[0], better))]
-    for value, why in zip(values[1:], whys[1:], strict=True):
-        beside = Cell(value, why, best=_is(best, value, better))
-        if value is not None and first is not None:
-            beside = replace(beside, difference=value - first, better=_better(value, first, better))
-        cells.append(beside)
-    return tuple(cells)
+def _cells(numbers: Sequence[Cell], better: str, *, ranked: bool) -> tuple[Cell, ...]:
+    """The numbers, and where they may be ranked, which is best and how the others lie from the first."""
+    if not ranked:
+        return tuple(numbers)
+    known = {_badness(cell.value, better) for cell in numbers if cell.value is not None}
+    best = min(known) if better and len(known) > 1 else None
+    first, *others = (replace(cell, best=_is(best, cell.value, better)) for cell in numbers)
+    return (first, *(_beside(first, cell, better) for cell in others))
+
+
+def _beside(first: Cell, cell: Cell, better: str) -> Cell:
+    if cell.value is None or first.value is None:
+        return cell
+    within = cell.value != first.value and (cell.holds(first.value) or first.holds(cell.value))
+    return replace(cell, difference=cell.value - first.value, within=within,
+                   better=_better(cell.value, first.value, better))
 
 
 def _is(best: float | None, value: float | None, better: str) -> bool:

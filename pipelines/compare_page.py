@@ -16,6 +16,7 @@ from gan_core.manifest import read_named
 from pipelines.compare import Comparison, Metric, said
 from pipelines.compare_words import gaps, origin_rows, refusals, setting_rows
 from pipelines.compared_version import Version
+from pipelines.intervals import between
 from pipelines.models import find_artefact
 from pipelines.pages import page
 from pipelines.pictures import check_folder
@@ -88,6 +89,8 @@ def html(comparison: Comparison) -> str:
         metrics=[(metric, meaning(metric), terms_said(metric)) for metric in comparison.metrics],
         comparable=comparison.comparable,
         number=number,
+        between=between,
+        bounded=any(cell.low is not None for metric in comparison.metrics for cell in metric.cells),
         gaps=gaps(comparison),
         refusals=refusals(comparison),
         pictures=[(version.label, samples(version, PICTURE_BYTES // len(versions))) for version in versions],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any
@@ -33,6 +33,7 @@ from pipelines.report_json import REPORT_JSON
 
 MOST_VERSIONS = 8  # one colour each
 CODE_STAGES = ("prepare", "train", "evaluate")
+READ = ("config.json", "metrics.json", REPORT_JSON)
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Version:
 
     config: the experiment's settings.  metrics: as in metrics.json.  passed: None where the settings have no gate.
     data: digest of the shards it was measured on; features: of its `domain` network; "" where not known.  tools:
-    versions in the process that trained it, or that published it where the run is gone.  code: stage to module to
-    sha256, where the store has the record of its run.  lineage: the run, its scores and those shards.
+    versions in the process that trained it, or that published it where the run is gone.  lineage: the run, its scores
+    and those shards.
     """
 
     store: Store
@@ -50,7 +51,6 @@ class Version:
     manifest: Manifest
     label: str
     created: str
-    aliases: tuple[str, ...]
     passed: bool | None
     refusals: tuple[str, ...]
     config: Mapping[str, Any]
@@ -60,7 +60,6 @@ class Version:
     features: str
     lineage: tuple[Parent, ...]
     tools: Mapping[str, str]
-    code: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def uri(self) -> str:
@@ -71,6 +70,17 @@ class Version:
     def settings(self) -> dict[str, Any]:
         """The settings by dotted name."""
         return dict(dotted(self.config))
+
+    @cached_property
+    def aliases(self) -> tuple[str, ...]:
+        """Those that stand on it."""
+        known = name_and_version(self.prefix)
+        return aliases_of(self.store, *known) if known else ()
+
+    @cached_property
+    def code(self) -> Mapping[str, Mapping[str, str]]:
+        """Stage to module to sha256, where the store has the record of its run."""
+        return _code(self.store, self.config["name"], self.manifest.key)
 
     def parent(self, kind: str) -> Parent | None:
         """The run, scores or shards."""
@@ -87,7 +97,7 @@ def gather(addresses: Sequence[str], store: Store) -> list[Version]:
     labels = [_label(prefix) for _, prefix in places]
     if len(set(labels)) < len(labels):  # of several stores
         labels = [place.uri(prefix) for place, prefix in places]
-    return [_version(place, prefix, label) for (place, prefix), label in zip(places, labels, strict=True)]
+    return [read_version(place, prefix, label) for (place, prefix), label in zip(places, labels, strict=True)]
 
 
 def _refuse_twins(addresses: Sequence[str], uris: Sequence[str]) -> None:
@@ -102,11 +112,18 @@ def _label(prefix: str) -> str:
     return "@".join(known) if known else PurePosixPath(prefix).name
 
 
-def _version(store: Store, prefix: str, label: str) -> Version:
+def read_version(store: Store, prefix: str, label: str) -> Version:
+    """What is known of the published version at `prefix`.  DamagedFile when it is not what its manifest says."""
     manifest = published_manifest(store, prefix)
-    config = json.loads(read_named(store, prefix, manifest, "config.json"))
-    metrics = json.loads(read_named(store, prefix, manifest, "metrics.json"))
-    report = _report(store, prefix, manifest)
+    there = {file.path for file in manifest.files}
+    files = {path: read_named(store, prefix, manifest, path) for path in READ if path in there or path != REPORT_JSON}
+    return version_of(store, prefix, label, manifest, files)
+
+
+def version_of(store: Store, prefix: str, label: str, manifest: Manifest, files: Mapping[str, bytes]) -> Version:
+    """The same of a version whose files are at hand, published or not."""
+    config, metrics = json.loads(files["config.json"]), json.loads(files["metrics.json"])
+    report = json.loads(files[REPORT_JSON]) if REPORT_JSON in files else {}  # older versions have none
     known = name_and_version(prefix)
     passed, refusals = _gate(store, known, config, metrics)
     run, scores = (_made_from(store, manifest.parents, kind) for kind in ("run", "scores"))
@@ -117,7 +134,6 @@ def _version(store: Store, prefix: str, label: str) -> Version:
         manifest=manifest,
         label=label,
         created=manifest.created,
-        aliases=aliases_of(store, *known) if known else (),
         passed=passed,
         refusals=refusals,
         config=config,
@@ -127,16 +143,7 @@ def _version(store: Store, prefix: str, label: str) -> Version:
         features=report.get("features", ""),
         lineage=(*((shards,) if shards else ()), *manifest.parents),
         tools=(run or manifest).versions,
-        code=_code(store, config["name"], manifest.key),
     )
-
-
-def _report(store: Store, prefix: str, manifest: Manifest) -> dict[str, Any]:
-    """report.json; empty for a version that was published before there was one."""
-    if all(file.path != REPORT_JSON for file in manifest.files):
-        return {}
-    facts: dict[str, Any] = json.loads(read_named(store, prefix, manifest, REPORT_JSON))
-    return facts
 
 
 def _gate(

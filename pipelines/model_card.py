@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from gan_core.config import Experiment
+from pipelines.intervals import bounded, how
 from pipelines.usage import usage
 
 LICENCE_NOT_STATED = "unknown"  # Hugging Face's own word for it
@@ -56,11 +57,13 @@ def model_card(
 def _metric_rows(metrics: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     rows = []
     for name, measured in metrics.items():
-        rest = [f"{k}={v}" for k, v in measured.items() if k not in ("value", *PROVENANCE)]
-        value = measured["value"]
-        shown = f"{value:.6g}" if isinstance(value, int | float) else "none"
-        rows.append([name, shown, *(str(measured.get(k, "")) for k in PROVENANCE), ", ".join(rest)])
+        terms = (str(measured.get(k, "")) for k in PROVENANCE)
+        rows.append([name, bounded(measured, _number), *terms, how(measured, PROVENANCE)])
     return rows
+
+
+def _number(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, int | float) else "none"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -98,8 +101,9 @@ The same seed gives the same pixels on every machine.
 
 {metrics}
 
-Real and generated are counts of images. [metrics.json](metrics.json) has all figures,
-[report.html](report.html) shows them, [report.json](report.json) says the same to programs.
+Real and generated are counts of images; in brackets are a value's confidence bounds, where they are known.
+[metrics.json](metrics.json) has all figures, [report.html](report.html) shows them, [report.json](report.json) says the
+same to programs.
 
 ## Made from
 

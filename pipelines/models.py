@@ -150,6 +150,12 @@ def next_version(store: Store, name: str) -> str:
     return f"{int(taken[-1]) + 1 if taken else 1:04d}"
 
 
+def previous_version(store: Store, name: str, version: str) -> str | None:
+    """The highest whole version with a lower number."""
+    lower = (n for n in reversed(_taken(store, name)) if int(n) < int(version))
+    return next((n for n in lower if is_whole(store, name, n)), None)
+
+
 # --- aliases ----------------------------------------------------------------------------------------------
 
 

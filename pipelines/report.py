@@ -20,6 +20,7 @@ from markupsafe import Markup
 from PIL import Image
 
 from gan_core.train.trouble import WARM_UP_IMAGES, WARM_UP_ROWS, Spell, history, warmed_up
+from pipelines.intervals import between, method
 from pipelines.pages import page
 from pipelines.parts import FIGURES, Made, Parts
 from pipelines.report_classes import cells, shown
@@ -30,6 +31,9 @@ from pipelines.usage import usage
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+
+MARKER = Markup("<!-- against other versions -->")
+"""Where publishing puts how the version stands against others, which is not known before."""
 
 MEANINGS = {
     "fd": "Fréchet distance; lower is better",
@@ -101,6 +105,16 @@ class Value(Protocol):
     def network(self) -> str: ...
     @property
     def k(self) -> int | None: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+    @property
+    def level(self) -> float | None: ...
+    @property
+    def interval(self) -> str | None: ...
+    @property
+    def warning(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -133,7 +147,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the headline table.  passed: None where the gate says nothing."""
+    """One line of the headline table.  passed: None where the gate says nothing.  bounds: of the value, if known."""
 
     name: str
     meaning: str
@@ -141,6 +155,8 @@ class Row:
     terms: str
     bound: str
     passed: bool | None
+    bounds: str = ""
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -169,6 +185,7 @@ def write_report(path: Path, report: Report) -> None:
     text = page(
         "report.html",
         report=report,
+        marker=MARKER,
         rows=rows,
         refused=[row for row in rows if row.passed is False],
         charts=charts(report.curves),
@@ -206,6 +223,8 @@ def table(metrics: Mapping[str, Value], gate: Mapping[str, Mapping[str, float | 
             terms=_terms(measured),
             bound=_bound(bounds),
             passed=_within(measured.value, bounds),
+            bounds=between(measured.low, measured.high, number),
+            warning=measured.warning or "",
         ))
     unmeasured = [name for name in gate if name not in metrics]
     return rows + [Row(name, "", "not measured", "", _bound(gate[name]), False) for name in unmeasured]
@@ -219,7 +238,8 @@ def number(value: float) -> str:
 
 def _terms(measured: Value) -> str:
     terms = f"{measured.n_real:,} real, {measured.n_fake:,} generated · {measured.split} · {measured.network}"
-    return terms if measured.k is None else f"{terms} · k = {measured.k}"
+    further = ("" if measured.k is None else f"k = {measured.k}", method(measured.level, measured.interval))
+    return " · ".join([terms, *filter(None, further)])
 
 
 def _bound(bounds: Mapping[str, float | None]) -> str:

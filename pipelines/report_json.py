@@ -1,7 +1,8 @@
 """report.json: the facts of report.html, for programs.
 
     title         the experiment's name
-    metrics       {name: {"value": …, "n_real": …, "n_fake": …, "split": …, "network": …, "seed": …, …}}
+    metrics       {name: {"value": …, "n_real": …, "n_fake": …, "split": …, "network": …, "seed": …, …}}; where known
+                  also "low", "high", "level", "interval" and "warning", as in `gan_core.metrics.evaluate.Measured`
     gate          {name: {"at_least": …, "at_most": …, "passed": true}}: the bounds of these settings, kept or not
     troubles      [{"name", "first", "last", "times", "lasting", "what", "advice"}]: spells, positions in images seen
     images        images seen in training; null where the run does not say
@@ -17,6 +18,7 @@
     data          {"source", "splits", "shape", "classes", "attributes", "quarantined", "digest"}; null as before
     left_out      {part: why it is not there}
     experiment    the resolved settings
+    against       of a published version alone: how it stood against others when it was made (`pipelines.standing`)
 
 The curves and the pictures are not in it: they lie beside it and in the run.
 """
@@ -33,6 +35,7 @@ from pipelines.parts import Parts
 from pipelines.report import Report, table
 
 REPORT_JSON = "report.json"
+AGAINST = "against"
 
 
 def report_json(report: Report, metrics: Mapping[str, Mapping[str, Any]]) -> str:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from gan_core.config import Experiment
 from gan_core.store import Store
+from pipelines.intervals import bounded
 from pipelines.models import judge
 from pipelines.plan import Step
 
@@ -91,7 +92,7 @@ def _metrics_table(experiment: Experiment, metrics: dict[str, dict[str, object]]
         gate = "" if bound is None else " ".join(
             f"{side.replace('_', ' ')} {limit:g}" for side, limit in bound.model_dump(exclude_none=True).items()
         ) + (" ✗" if judge(metrics, {name: bound}) else " ✓")
-        table.add_row(name, f"{measured['value']:.4f}", gate)
+        table.add_row(name, bounded(measured, "{:.4f}".format), gate)
     return table
 
 

@@ -10,10 +10,11 @@ from rich.text import Text
 
 from pipelines.compare import Cell, Comparison, Metric
 from pipelines.compare_words import Row, gaps, origin_rows, refusals, setting_rows
+from pipelines.intervals import between
 from pipelines.report import number
 from pipelines.show import LOG_WIDTH
 
-BEST, NONE, DIFFERS = "★", "—", "≠"
+BEST, NONE, DIFFERS, WITHIN = "★", "—", "≠", "≈"
 
 
 def show_comparison(comparison: Comparison) -> None:
@@ -23,6 +24,8 @@ def show_comparison(comparison: Comparison) -> None:
     out.print(_metrics(comparison.metrics, labels))
     if comparison.comparable:
         out.print(f"{BEST} best; ↑ ↓ and the difference are from {labels[0]}, green where that is better", style="dim")
+    if any(cell.within for metric in comparison.metrics for cell in metric.cells):
+        out.print(f"{WITHIN} within bounds: one of the two numbers lies between those of the other", style="dim")
     for line in gaps(comparison):
         out.print(f"{NONE} {line}")
     for line in refusals(comparison):
@@ -35,13 +38,16 @@ def show_comparison(comparison: Comparison) -> None:
 
 
 def cell_text(cell: Cell) -> str:
-    """'3.5314 ↓ −35.53 ★': a number, where it lies from the first version's, and whether it is the best."""
+    """'3.5 (3.1 to 3.9) ↓ −0.4 ≈ ★': a number, its bounds, where it lies from the first version's, if it is the best.
+    """
     if cell.value is None:
         return NONE
-    parts = [number(cell.value)]
+    span = between(cell.low, cell.high, number)
+    parts = [number(cell.value), f"({span})" if span else ""]
     if cell.difference:
         parts.append(f"{'↑ +' if cell.difference > 0 else '↓ '}{number(cell.difference)}")
-    return " ".join([*parts, *([BEST] if cell.best else [])])
+    marks = [WITHIN if cell.within else "", BEST if cell.best else ""]
+    return " ".join(filter(None, [*parts, *marks]))
 
 
 def _metrics(metrics: Sequence[Metric], labels: Sequence[str]) -> Table:

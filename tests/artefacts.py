@@ -84,8 +84,11 @@ def finish_scores(
     metrics: dict[str, Any] | None = None,
     samples: bytes = b"\x89PNG",
     features: str = "",
+    page: str = "<html></html>",
 ) -> str:
-    """metrics: in place of two that are measured on 360 images.  features: the digest of the `domain` network."""
+    """metrics: in place of two that are measured on 360 images.  features: the digest of the `domain` network.  page:
+    report.html.
+    """
     prefix = f"scores/{key}"
     how = {"n_real": 360, "n_fake": 360, "split": "test", "k": 5, "seed": 0}
     metrics = metrics or {
@@ -99,7 +102,7 @@ def finish_scores(
     with artefact(store, prefix, kind="scores", key=key, parents=(a_parent(store, run_prefix),)) as draft:
         (draft.path / "metrics.json").write_text(json.dumps(metrics))
         (draft.path / "samples.png").write_bytes(samples)
-        (draft.path / "report.html").write_text("<html></html>")
+        (draft.path / "report.html").write_text(page)
         (draft.path / "report.json").write_text(json.dumps(report))
     return prefix
 

@@ -40,17 +40,18 @@ def a_version(
     noise: int = 0,
     licence: str = "not stated",
     curves: Sequence[dict[str, float]] = CURVES,
+    page: str = "<html></html>",
     **blocks: Any,
 ) -> str:
     """Publishes one version and returns its address.
 
     data: what its shards hold.  noise: the side of a picture that cannot be packed, in place of one of one colour.
-    blocks: of the experiment, as evaluate={"samples": 100}.
+    page: its scores' report.html.  blocks: of the experiment, as evaluate={"samples": 100}.
     """
     key = f"{name}-{len(store.names(f'models/{name}/versions'))}"
     run = a_run(store, f"r-{key}", finish_shards(store, f"s-{data.decode()}", data), curves)
     picture = a_noisy_picture(noise) if noise else a_picture(colour)
-    scores = finish_scores(store, run, f"e-{key}", metrics=metrics, samples=picture, features=features)
+    scores = finish_scores(store, run, f"e-{key}", metrics=metrics, samples=picture, features=features, page=page)
     experiment = experiment_from({
         "name": name, "data": {"source": "digits"}, "model": {"recipe": "dcgan"},
         "publish": {"gate": GOOD if gate is None else gate, "licence": licence}, **blocks,

@@ -51,7 +51,24 @@ def test_the_table_marks_the_best_and_says_what_is_not_compared(
                          "fd_domain lower 12.5 10 ↓ \N{MINUS SIGN}2.5000 ★", "coverage_pixels higher 0.8000 0.9000"]
     assert "not compared: coverage_pixels: k 5 against 3 of digits@0002" in lines
     assert "train.images 102400 2560" in lines
+    assert "≈" not in out
     assert any(line.startswith("run ≠ r-digits-0 (") for line in lines)
+
+
+def test_bounds_and_differences_within_them_are_in_the_table_and_on_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path)
+    for value in (0.9, 0.875):
+        a_version(store, "digits", {"recall_pixels": measured(value, "pixels", low=value - 0.0625, high=value + 0.05)})
+    _, out, _ = gan(store, capsys, "digits@1", "digits@2")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert lines[1] == ("recall_pixels higher 0.9000 (0.8375 to 0.9500) ★ 0.8750 (0.8125 to 0.9250) "
+                        "↓ \N{MINUS SIGN}0.0250 ≈")
+    assert "≈ within bounds: one of the two numbers lies between those of the other" in lines
+    words = " ".join(Page(page_of(store, "digits@0001", "digits@0002")).text.split())
+    assert "0.9000 ★ 0.8375 to 0.9500 0.8750 ↓ \N{MINUS SIGN}0.0250 0.8125 to 0.9250 within bounds" in words
+    assert "Below a number stand its confidence bounds" in words
 
 
 def test_json_is_all_that_goes_to_standard_output(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from tests.artefacts import (
     flip_a_byte,
     publish_one,
 )
+from tests.compared import a_version, measured
 
 VERSION = "models/digits/versions/0001"
 
@@ -95,6 +96,15 @@ def test_show_for_people_names_metrics_and_files(whole: Store) -> None:
     assert result.exit_code == 0
     for word in ("coverage_pixels", "0.953", "generator.safetensors", "champion", "shards"):
         assert word in result.stdout
+
+
+def test_show_tells_bounds_beside_the_value(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    bounds = {"low": 0.85, "high": 0.94, "level": 0.95, "interval": "wilson"}
+    a_version(store, "digits", {"recall_pixels": measured(0.9, "pixels", **bounds)})
+    words = " ".join(gan(store, "models", "show", "digits").stdout.split())
+    assert "recall_pixels 0.9 (0.85 to 0.94) n_real=360, n_fake=360," in words
+    assert "95% interval: wilson" in words
 
 
 def test_show_works_by_a_whole_url_and_on_another_file_system(memory: Store, whole: Store) -> None:

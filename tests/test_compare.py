@@ -101,6 +101,28 @@ def test_only_the_metrics_asked_for_are_compared_and_an_unknown_one_is_refused(s
         compare(versions, ["fid"])
 
 
+@pytest.mark.parametrize(("first", "second", "within"), [
+    ({"low": 9.0, "high": 14.0}, {}, True), ({}, {"low": 9.0, "high": 12.5}, True),
+    ({"low": 11.0, "high": 14.0}, {"low": 9.0, "high": 11.5}, False), ({}, {}, False),
+])  # fmt: skip
+def test_bounds_are_told_and_whether_one_number_lies_within_those_of_the_other(
+    compared: Compared, first: dict[str, float], second: dict[str, float], within: bool
+) -> None:
+    one, two = metric(compared({"fd_domain": measured(12.5, **first)}, {"fd_domain": measured(10.0, **second)}),
+                      "fd_domain").cells
+    assert [(cell.low, cell.high) for cell in (one, two)] == [(given.get("low"), given.get("high"))
+                                                              for given in (first, second)]
+    assert (one.within, two.within) == (False, within)
+    assert two.difference == -2.5
+
+
+def test_bounds_are_no_terms(compared: Compared) -> None:
+    how = {"low": 9.0, "high": 14.0, "level": 0.95, "interval": "jackknife", "warning": "360 images are few."}
+    both = compared({"fd_domain": measured(12.5, **how)}, {"fd_domain": measured(12.5)})
+    assert metric(both, "fd_domain").compared
+    assert not metric(both, "fd_domain").cells[1].within  # they do not differ
+
+
 # --- what is refused ----------------------------------------------------------------------------------------
 
 
@@ -332,7 +354,8 @@ def test_the_facts_for_programs_say_all_of_it(compared: Compared) -> None:
     assert facts["versions"][1]["gate"] == {"passed": True, "refusals": []}
     assert set(facts["metrics"][0]) == {"name", "better", "compared", "refused", "values"}
     assert {name: facts["metrics"][0]["values"][1][name] for name in ("version", "value", "why", "difference", "better",
-                                                                      "best")} == {
-        "version": "digits@0002", "value": 10.0, "why": None, "difference": -2.5, "better": True, "best": True}
+                                                                      "best", "low", "high", "within")} == {
+        "version": "digits@0002", "value": 10.0, "why": None, "difference": -2.5, "better": True, "best": True,
+        "low": None, "high": None, "within": False}
     assert facts["metrics"][0]["values"][1]["terms"]["n_real"] == 360
     assert facts["settings"] == [{"name": "seed", "values": [0, 7], "set": [True, True]}]

@@ -20,6 +20,16 @@ def told(*attributes: dict[str, Any]) -> dict[str, Any]:
     return {"shape": [len(attributes)], "distribution": "condition", "classes": 0, "attributes": [*attributes]}
 
 
+def test_a_value_stands_with_its_bounds_and_how_they_were_found(experiment: Callable[..., Experiment]) -> None:
+    measured = {"value": 0.939, "n_real": 360, "n_fake": 360, "split": "test", "network": "pixels", "seed": 0, "k": 5}
+    bounds = {"low": 0.91, "high": 0.96, "level": 0.95, "interval": "wilson", "warning": "360 images | few."}
+    card = model_card(experiment(), {"recall_pixels": measured | bounds, "coverage_pixels": measured},
+                      {"output": [1, 8, 8], "inputs": {}}, [])
+    assert "| recall_pixels | 0.939 (0.91 to 0.96) | 360 | 360 | test | pixels | seed=0, k=5, 95% interval: wilson, " \
+           "360 images / few. |" in card
+    assert "| coverage_pixels | 0.939 | 360 | 360 | test | pixels | seed=0, k=5 |" in card
+
+
 @pytest.mark.parametrize(("inputs", "tag", "python", "shell"), [
     ([NOISE], DRAWN, "generator.sample(64, seed=0)", "gan sample HERE --n 64 --seed 0 --out"),
     ([NOISE, told({"name": "smiling", "kind": "binary"}, {"name": "hair", "kind": "categorical"})],

@@ -20,6 +20,7 @@ from gan_core.metrics.evaluate import Measured
 from gan_core.pictures import grid
 from pipelines.report import (
     GRID_BYTES,
+    MARKER,
     MOST_GRIDS,
     STRETCHES,
     Report,
@@ -133,6 +134,23 @@ def test_the_headline_says_value_terms_and_gate(tmp_path):
     assert "Fréchet distance; lower is better 360 real, 360 generated · test · domain" in words
     assert "coverage_pixels 0.9500 ✓ passed ≥ 0.9" in words
     assert "360 real, 360 generated · test · pixels · k = 5" in words
+
+
+BOUNDS = {"low": 0.91, "high": 0.96, "level": 0.95, "interval": "wilson", "warning": "360 images are few."}
+
+
+def test_bounds_their_method_and_a_warning_are_in_the_row_of_the_metric(tmp_path):
+    metrics = {"coverage_pixels": measured(0.95, "pixels", 5).model_copy(update=BOUNDS), "fd_domain": measured(1.25)}
+    words = " ".join(written(tmp_path, metrics=metrics)[1].text.split())
+    assert "coverage_pixels 0.9500 0.9100 to 0.9600 ✓ passed" in words
+    assert "test · pixels · k = 5 · 95% interval: wilson ⚠ 360 images are few. fd_domain 1.2500" in words
+    assert words.count("⚠") == 1
+
+
+def test_the_place_of_how_it_stands_is_one_comment_after_the_notes_and_before_the_metrics(tmp_path):
+    text, _ = written(tmp_path, notes=["Last note.", str(MARKER)])
+    assert text.count(MARKER) == 1
+    assert text.index("Last note.") < text.index(MARKER) < text.index("<h2>Metrics</h2>")
 
 
 def test_settings_lineage_versions_notes_and_the_command_are_there(tmp_path):

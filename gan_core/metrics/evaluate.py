@@ -35,6 +35,10 @@ class Measured(Config):
 
     network: what the images went through ('domain', 'pixels', 'svc', …).  k: neighbours, where the metric has
     them.  subsets, subset_size: those of the kernel distance, as evaluated.  sha256, resizer: of a network in a file.
+
+    low, high: between which the value lies with a confidence of `level` (0.95), by the method that `interval` names
+    ('wilson', 'jackknife', 'bootstrap').  warning: a sentence, where there are too few images for the network's
+    dimension.  None of these is a term of the measurement: numbers with other intervals are still comparable.
     """
 
     value: FiniteFloat
@@ -48,6 +52,11 @@ class Measured(Config):
     subset_size: int | None = None
     sha256: str | None = None
     resizer: str | None = None
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
+    level: float | None = None
+    interval: str | None = None
+    warning: str | None = None
 
 
 def requested_labels(shards: Shards, config: EvaluateConfig) -> NDArray[np.int64] | None:

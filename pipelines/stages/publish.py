@@ -7,7 +7,8 @@ In this order, so that a kill anywhere leaves no version or a whole one, and the
     3. alias champion                     when the gate lets the version through
     4. the gate's verdict                 last: with it, publishing is done
 
-A version holds data only and nothing that depends on when or where it was published, its manifest apart.
+A version holds data only.  Nothing in it depends on when or where it was published, its manifest and one part of its
+report apart: its number, its date, and how it stands against the versions that were there (`pipelines.standing`).
 """
 
 from __future__ import annotations
@@ -108,10 +109,11 @@ def _version_for(
         if version is not None and not _damaged(store, version_prefix(experiment.name, version)):
             return version
         files = files or _bundle(store, experiment, run_prefix, scores_prefix, parents)
+        told = _told(store, experiment, number, key, parents, files)
         try:
             prefix = version_prefix(experiment.name, number)
             with artefact(store, prefix, kind="version", key=key, parents=parents, exclusive=True) as draft:
-                for path, data in files.items():
+                for path, data in {**files, **told}.items():
                     (draft.path / path).write_bytes(data)
                 draft.facts |= _facts(experiment, json.loads(files["metrics.json"]))
             return number
@@ -137,6 +139,15 @@ def _bundle(
     )
     files["README.md"] = card.encode()
     return files
+
+
+def _told(
+    store: Store, experiment: Experiment, number: str, key: str, parents: tuple[Parent, ...], files: dict[str, bytes]
+) -> dict[str, bytes]:
+    """The files that say how the version of that number stands against others."""
+    from pipelines.standing import stood  # with templates and pictures, which a plan does not need
+
+    return stood(store, experiment.name, number, key=key, parents=parents, files=files)
 
 
 def _finished(store: Store, prefix: str) -> Manifest:

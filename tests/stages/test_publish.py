@@ -84,10 +84,28 @@ def test_the_bundle_is_the_runs_own_files_and_its_generator_loads(store: Store) 
     published = publish_one(store)
     for file in ("generator.json", "generator.safetensors", "networks.safetensors"):
         assert store.read(f"models/digits/versions/0001/{file}") == store.read(f"runs/r1/{file}")
-    for file in ("metrics.json", "samples.png", "report.html", "report.json"):
+    for file in ("metrics.json", "samples.png"):
         assert store.read(f"models/digits/versions/0001/{file}") == store.read(f"scores/e1/{file}")
     before, after = load_generator(store.uri("runs/r1")), load_generator(published.uri)
     assert (before.sample(10) == after.sample(10)).all()
+
+
+def test_the_report_is_the_scores_with_how_it_stands_and_nothing_else(store: Store) -> None:
+    run = finish_run(store)
+    page = "<p>verdict</p>\n<!-- against other versions -->\n<p>metrics</p>"
+    publish_as(store, "p1", run, finish_scores(store, run, page=page))
+    published = store.read("models/digits/versions/0001/report.html").decode()
+    before, after = published[: published.index("<section")], published[published.index("</section>") :]
+    assert (before, after) == ("<p>verdict</p>\n", "</section>\n\n<p>metrics</p>")
+    facts = json.loads(store.read("models/digits/versions/0001/report.json"))
+    assert facts.pop("against")["version"] == "0001"
+    assert facts == json.loads(store.read("scores/e1/report.json"))
+    assert store.read("scores/e1/report.html").decode() == page
+
+
+def test_a_report_of_older_scores_is_published_as_it_is(store: Store) -> None:
+    publish_one(store)
+    assert store.read("models/digits/versions/0001/report.html") == store.read("scores/e1/report.html")
 
 
 def test_the_config_reads_back_as_the_experiment(store: Store) -> None:
@@ -180,15 +198,20 @@ def test_a_run_that_is_not_finished_is_not_published(store: Store) -> None:
         publish(store, an_experiment(), key="p1", run_prefix=run, scores_prefix=scores, parents=parents)
 
 
-def test_the_same_run_gives_the_same_bytes_in_any_store_at_any_time(store: Store, memory: Store) -> None:
-    digests = []
+def test_the_same_run_gives_the_same_bytes_in_any_store_at_any_time_but_for_how_it_stands(
+    store: Store, memory: Store
+) -> None:
     publish_one(memory, "earlier", "r0", seed=1)
+    found = []
     for place in (store, memory):
         published = publish_one(place)
-        manifest = read_manifest(place, version_prefix("digits", published.version))
+        prefix = version_prefix("digits", published.version)
+        manifest = read_manifest(place, prefix)
         assert manifest is not None
-        digests.append(manifest.digest)
-    assert digests[0] == digests[1]
+        facts = json.loads(place.read(f"{prefix}/report.json"))
+        assert facts.pop("against")["version"] == published.version
+        found.append(({file.path: file.sha256 for file in manifest.files if file.path != "report.json"}, facts))
+    assert found[0] == found[1]
 
 
 # --- the model card -----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 from tests.pipeline import free_port
 
 SCRIPT = Path(__file__).parents[2] / "infra" / "local" / "s3.sh"
-SECRET = "a-secret-that-stays-in-the-environment"  # noqa: S105 - of a store that holds nothing, on loopback
+SECRET = "a-secret-that-stays-in-the-environment"  # of a store that holds nothing, on loopback
 
 
 @contextmanager
