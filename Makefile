@@ -1,6 +1,7 @@
 # make demo    the main job: real digits to a published generator
 # make test    the tests; no root, no services
-# make test-system   what needs several Ray nodes, or minutes
+# make test-system   what needs several Ray nodes, a browser, or minutes
+# make system-packages   the browser: Debian's chromium, installed where there is none
 # make check   ruff, mypy --strict, import-linter
 # make bench   what it costs, as JSON lines
 # make setup   only the environment, .venv, from the pinned versions of infra/constraints.txt
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.set-up
 
-.PHONY: help setup demo test test-fast test-gpu test-system check bench constraints clean
+.PHONY: help setup system-packages demo test test-fast test-gpu test-system check bench constraints clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -24,6 +25,15 @@ $(SETUP): pyproject.toml infra/constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c infra/constraints.txt -e '.[pipelines,formats,dev]'
 	@touch $(SETUP)
 
+system-packages:
+	@command -v chromium >/dev/null || { \
+		command -v apt-get >/dev/null || \
+			{ echo "chromium is missing, and so is apt-get: install Chromium so that 'chromium' starts it"; exit 1; }; \
+		root=env; [ `id -u` = 0 ] || root="sudo env"; command -v $${root% env} >/dev/null || \
+			{ echo "chromium is missing, and only root can install it: apt-get install chromium"; exit 1; }; \
+		$$root apt-get update -qq && \
+		$$root DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; }
+
 demo: setup
 	$(BIN)/gan run configs/digits.yaml
 
@@ -36,7 +46,7 @@ test-fast: setup
 test-gpu: setup
 	$(BIN)/python -m pytest -m gpu
 
-test-system: setup
+test-system: setup system-packages
 	GAN_TEST_NO_SKIPS=1 $(BIN)/python -m pytest -m system
 
 check: setup
