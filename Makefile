@@ -1,7 +1,7 @@
 # make demo    the main job: real digits to a published generator
 # make test    the tests; no root, no services
-# make test-system   what needs several Ray nodes, a browser, or minutes
-# make system-packages   the browser: Debian's chromium, installed where there is none
+# make test-system   what needs several Ray nodes, a browser, a real S3 store, or minutes
+# make system-packages   Debian's chromium and Ceph (a browser and an S3 store), installed where they are missing
 # make check   ruff, mypy --strict, import-linter
 # make bench   what it costs, as JSON lines
 # make setup   only the environment, .venv, from the pinned versions of infra/constraints.txt
@@ -33,6 +33,7 @@ system-packages:
 			{ echo "chromium is missing, and only root can install it: apt-get install chromium"; exit 1; }; \
 		$$root apt-get update -qq && \
 		$$root DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; }
+	@infra/local/s3.sh install
 
 demo: setup
 	$(BIN)/gan run configs/digits.yaml

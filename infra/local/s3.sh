@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A real S3 store on this machine for trying and testing: one-node Ceph, in memory, with its RADOS gateway.
 #
-#   infra/local/s3.sh install            Debian's packages (as root; 25 s)
+#   infra/local/s3.sh install            Debian's packages, as root or with sudo; 25 s
 #   infra/local/s3.sh start [PORT]       on 127.0.0.1, port 7480; prints the environment to export
 #   infra/local/s3.sh bucket NAME        makes a bucket
 #   infra/local/s3.sh freeze | thaw      requests hang; they go on
@@ -81,8 +81,11 @@ stop_servers() {
 case "${1:-}" in
   install)
     command -v radosgw ceph-mon ceph-osd ceph radosgw-admin curl > /dev/null && exit 0
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends radosgw ceph-mon ceph-osd ceph-common curl
+    root=env
+    [ "$(id -u)" = 0 ] || root="sudo env"
+    $root apt-get update -qq
+    $root DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+      radosgw ceph-mon ceph-osd ceph-common curl > /dev/null
     ;;
   start)
     command -v radosgw > /dev/null || { echo "Ceph is not installed: infra/local/s3.sh install, as root" >&2; exit 1; }
