@@ -17,7 +17,9 @@ import shutil
 import socket
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -30,6 +32,14 @@ from gan_core.outages import reason, transient
 DEFAULT_STORE = "./store"
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 STAGING = ".staging"  # parts of artefacts that are not finished; nothing reads it
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object.  size: bytes.  modified: when it was written, as the store tells."""
+
+    size: int
+    modified: datetime
 
 
 class Store:
@@ -124,6 +134,27 @@ class Store:
         except FileNotFoundError:
             return {}
         return {str(PurePosixPath(p).relative_to(PurePosixPath(full))): int(i["size"]) for p, i in found.items()}
+
+    def entries(self, prefix: str) -> dict[str, Entry]:
+        """Every object below a prefix, by path relative to it, with its size and when it was written."""
+        full = self._full(prefix)
+        try:
+            found = self._fs.find(full, detail=True)
+        except FileNotFoundError:
+            return {}
+        return {str(PurePosixPath(p).relative_to(PurePosixPath(full))): Entry(int(i["size"]), _modified(i))
+                for p, i in found.items()}
+
+    def abort_uploads(self, older: timedelta, now: datetime) -> int:
+        """Removes parts of large files whose upload was begun that long ago and never ended; how many.  S3 alone."""
+        if not hasattr(self._fs, "list_multipart_uploads"):
+            return 0
+        bucket, _, folder = self._root.partition("/")
+        begun = [one for one in self._fs.list_multipart_uploads(bucket)
+                 if one["Key"].startswith(folder) and now - one["Initiated"] >= older]
+        for one in begun:
+            self._fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=one["Key"], UploadId=one["UploadId"])
+        return len(begun)
 
     def names(self, prefix: str) -> list[str]:
         """The names right below a prefix, sorted; empty when there is nothing there."""
@@ -231,6 +262,12 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _modified(info: Mapping[str, Any]) -> datetime:
+    """Each file system has a name of its own for it."""
+    told = next(info[name] for name in ("LastModified", "mtime", "created") if name in info)
+    return told if isinstance(told, datetime) else datetime.fromtimestamp(told, UTC)
 
 
 def _plain(data: bytes) -> bytes:

@@ -21,6 +21,7 @@ from pipelines.cli_dataset import dataset
 from pipelines.cli_explore import explore
 from pipelines.cli_models import models
 from pipelines.cli_sample import sample
+from pipelines.cli_store import store_app
 from pipelines.interrupt import end_interrupted
 from pipelines.options import (
     DEFAULT_STORE,
@@ -49,6 +50,7 @@ app = typer.Typer(
 app.add_typer(config, name="config")
 app.add_typer(dataset, name="dataset")
 app.add_typer(models, name="models")
+app.add_typer(store_app, name="store")
 app.command()(sample)
 app.command()(explore)
 app.command()(compare)
