@@ -5,21 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Any
 
 from gan_core.errors import DataError
-from gan_core.metrics.agreement import classifier, training_subset
+from gan_core.metrics.between import sliced
 from gan_core.metrics.class_histogram import class_histogram
 from gan_core.metrics.evidence import Evidence
+from gan_core.metrics.few_examples import warning_of_few
+from gan_core.metrics.figure import Figure, jackknifed
 from gan_core.metrics.image_quality import ms_ssim_diversity
 from gan_core.metrics.inception_score import inception_score
 from gan_core.metrics.memorisation import memorisation
-from gan_core.metrics.per_class import mean_fd, per_class
-from gan_core.metrics.sliced_wasserstein import sliced_wasserstein
+from gan_core.metrics.per_class import mean_fd, mean_fd_spread, per_class
 
-Found = dict[str, tuple[float, str]]
-"""Values by name, each with the network that it was measured by."""
+Found = dict[str, tuple[Figure, Mapping[str, Any]]]
+"""Figures by name, each with the network that it was measured by and what else is not as for the others."""
+
+DOMAIN: Mapping[str, Any] = {"network": "domain"}
 
 SPLITS = 10  # of the Inception Score, as it was published; fewer where a part would have less than FEWEST images
 FEWEST = 100
@@ -47,11 +49,9 @@ class _Measures:
     evidence: Evidence
 
     def sliced_wasserstein(self) -> Found:
-        found = {}
-        for network in self.evidence.config.networks:
-            distance = sliced_wasserstein(*self.evidence.features(network), seed=self.evidence.config.seed)
-            found[f"sliced_wasserstein_{network}"] = distance, network
-        return found
+        seed = self.evidence.config.seed
+        return {f"sliced_wasserstein_{network}": (sliced(*self.evidence.features(network), seed), {"network": network})
+                for network in self.evidence.config.networks}
 
     def inception_score(self) -> Found:
         domain, generated = self.evidence.domain, self.evidence.generated
@@ -59,19 +59,18 @@ class _Measures:
             return {}
         splits = max(1, min(SPLITS, len(generated) // FEWEST))
         score = inception_score(domain.probabilities(generated), splits, self.evidence.config.seed)
-        return {"inception_score_domain": (score.mean, "domain")}
+        figure = jackknifed(score.mean, score.interval, lowest=1.0, highest=float(domain.facts.classes))
+        return {"inception_score_domain": (figure, DOMAIN)}
 
     def class_kl(self) -> Found:
-        train, labels = self.evidence.shards.split("train"), self.evidence.labels
-        if labels is None or train.labels is None:
+        labels = self.evidence.labels
+        if labels is None or self.evidence.classify is None:
             return {}
-        chosen = training_subset(len(train))
-        read = classifier(train.gather(chosen), np.asarray(train.labels)[chosen])(self.evidence.generated)
-        kl = class_histogram(read, labels, self.evidence.shards.classes).kl
-        if not math.isfinite(kl):
+        found = class_histogram(self.evidence.read, labels, self.evidence.shards.classes)
+        if not math.isfinite(found.kl):
             raise DataError("evaluate.also=class_kl: images are read as classes of which the real images compared have "
                             "none, so that the divergence is infinite; raise evaluate.samples, or leave it out")
-        return {"class_kl": (kl, "svc")}
+        return {"class_kl": (jackknifed(found.kl, found.interval, lowest=0.0), {"network": "svc"})}
 
     def ms_ssim(self) -> Found:
         try:
@@ -79,7 +78,8 @@ class _Measures:
                                         seed=self.evidence.config.seed)
         except DataError as error:
             raise DataError(f"evaluate.also=ms_ssim: {error}; leave it out") from None
-        return {"ms_ssim": (similar.value, "pixels")}
+        figure = jackknifed(similar.value, similar.interval, lowest=0.0, highest=1.0)
+        return {"ms_ssim": (figure, {"network": "pixels"})}
 
     def memorisation(self) -> Found:
         train = self.evidence.see_train("domain")
@@ -87,12 +87,18 @@ class _Measures:
             found = memorisation(train, *self.evidence.features("domain"), seed=self.evidence.config.seed)
         except DataError as error:
             raise DataError(f"evaluate.also=memorisation: {error}; raise evaluate.samples, or leave it out") from None
-        return {"memorisation_domain": (found.score, "domain")}
+        return {"memorisation_domain": (jackknifed(found.score, found.interval), DOMAIN)}
 
     def class_fd(self) -> Found:
-        labels, requested = self.evidence.labels, self.evidence.requested
+        labels, requested, config = self.evidence.labels, self.evidence.requested, self.evidence.config
         if labels is None or requested is None:
             return {}
         real, fake = self.evidence.features("domain")
-        of_each = per_class(real, labels, fake, requested, k=self.evidence.config.k)
-        return {"class_fd_domain": (mean_fd(of_each), "domain")}
+        of_each = per_class(real, labels, fake, requested, k=config.k)
+        value, measured = mean_fd(of_each), [each for each in of_each if each.fd is not None]
+        spread = mean_fd_spread(value, real, labels, fake, requested, [each.label for each in measured], config.seed)
+        interval, bias = (None, None) if spread is None else (spread.interval, spread.bias)
+        fewest = min(min(each.n_real, each.n_fake) for each in measured)
+        warning = warning_of_few(fewest, real.shape[1], bias, samples=self.evidence.n,
+                                 most=len(self.evidence.shards.split(config.split)), what="images of a class")
+        return {"class_fd_domain": (jackknifed(value, interval, lowest=0.0, warning=warning), DOMAIN)}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from gan_core.config import EvaluateConfig
 from gan_core.data.shards import Shards
 from gan_core.errors import DataError
+from gan_core.metrics.agreement import Classify, classifier, training_subset
 from gan_core.metrics.domain import DomainNetwork
 from gan_core.metrics.seen import features_by
 
@@ -61,6 +62,21 @@ class Evidence:
         """[n] of the real images; None where the set has none."""
         labels = self.shards.split(self.config.split).labels
         return None if labels is None else np.asarray(labels[: self.n], np.int64)
+
+    @cached_property
+    def classify(self) -> Classify | None:
+        """An SVC of the train split's images, fitted once; None where the set has no labels."""
+        train = self.shards.split("train")
+        if train.labels is None:
+            return None
+        chosen = training_subset(len(train))
+        return classifier(train.gather(chosen), np.asarray(train.labels, np.int64)[chosen])
+
+    @cached_property
+    def read(self) -> Labels:
+        """[n], the classes that it reads in generated images; only of a set with labels."""
+        assert self.classify is not None, "classes are read where there are labels"
+        return self.classify(self.generated)
 
     @property
     def terms(self) -> dict[str, Any]:

@@ -26,10 +26,12 @@ from numpy.typing import NDArray
 from gan_core.config import EvaluateConfig
 from gan_core.data.shards import Shards, Split
 from gan_core.data.sources.two_domains import CLASS
-from gan_core.metrics.agreement import classifier, training_subset
+from gan_core.metrics.agreement import class_agreement, classifier, training_subset
 from gan_core.metrics.domain import DomainNetwork
 from gan_core.metrics.evaluate import CLASS_AGREEMENT, Measured, attributes_of, compared
 from gan_core.metrics.evidence import count_of, seeing
+from gan_core.metrics.figure import jackknifed, share
+from gan_core.metrics.jackknife import mean_interval
 
 A, B = 0, 1
 
@@ -69,18 +71,20 @@ def measure_translation(
     translated, other = translate(a.images, B), translate(b.images, A)
     terms = {"split": config.split, "seed": config.seed}
     measured = compared(seeing(b.images, config, network), seeing(translated, config, network), config,
-                        {"n_real": n, "n_fake": n, **terms})
+                        {"n_real": n, "n_fake": n, **terms}, int(there))
     if a.classes is not None and b.classes is not None:
         measured |= _agreements(shards.split("train"), a, b, translated, terms)
     for name, domain, back in (("a", a, translate(translated, A)), ("b", b, translate(other, B))):
+        each = cycle_errors(domain.images, back)
+        figure = jackknifed(float(each.mean()), mean_interval(each), lowest=0.0, highest=1.0)
         measured[f"cycle_error_{name}"] = Measured(
-            value=cycle_error(domain.images, back), n_real=n, n_fake=n, network="pixels", **terms)
+            n_real=n, n_fake=n, network="pixels", **figure.fields(), **terms)
     return measured
 
 
-def cycle_error(images: Images, back: Images) -> float:
-    """Mean absolute difference of images [n, C, H, W] from themselves translated there and back, 0 … 1."""
-    return float(np.abs(images.astype(np.int16) - back).mean() / 255)
+def cycle_errors(images: Images, back: Images) -> NDArray[np.float64]:
+    """[n]: mean absolute difference of each image [C, H, W] from itself translated there and back, 0 … 1."""
+    return np.asarray(np.abs(images.astype(np.int16) - back).mean(axis=(1, 2, 3)) / 255)
 
 
 def _agreements(
@@ -95,8 +99,7 @@ def _agreements(
         "agreement_before": (a.images, a, 0),
         "agreement_real": (b.images, b, 0),
     }
-    return {
-        name: Measured.model_validate({"value": float((classify(images) == domain.classes).mean()), "network": "svc",
-                                       "n_real": len(domain.images), "n_fake": fakes, **terms})
-        for name, (images, domain, fakes) in found.items()
-    }
+    shares = {name: (share(class_agreement(classify(images), domain.classes), len(images)), len(images), fakes)
+              for name, (images, domain, fakes) in found.items() if domain.classes is not None}
+    return {name: Measured.model_validate({**figure.fields(), "network": "svc", "n_real": n, "n_fake": fakes, **terms})
+            for name, (figure, n, fakes) in shares.items()}

@@ -16,6 +16,8 @@ from gan_core.data.shards import Shards, Split, open_shards
 from gan_core.data.sources.digits import Digits
 from gan_core.data.write import write_shards
 from gan_core.errors import DataError
+from gan_core.metrics import evidence
+from gan_core.metrics.agreement import Classify, classifier
 from gan_core.metrics.domain import DomainNetwork, train_domain
 from gan_core.metrics.evaluate import measure, requested_labels
 from gan_core.metrics.inception_score import inception_score
@@ -90,6 +92,36 @@ def test_measures_are_those_of_their_own_files(shards: Shards, domain: DomainNet
     flat = (images.reshape(len(images), -1) for images in (real, made))
     assert found["sliced_wasserstein_pixels"] == sliced_wasserstein(*flat, seed=3)
     assert found["inception_score_domain"] == inception_score(domain.probabilities(made), splits=3, seed=3).mean
+
+
+def test_each_lies_in_its_interval_and_few_images_of_a_class_are_warned_of(
+    shards: Shards, domain: DomainNetwork
+) -> None:
+    config = EvaluateConfig(also=ON_DIGITS)
+    found = measure(shards, of_the_same_classes(shards), requested_labels(shards, config), config, domain)
+    for name in config.also_names:
+        figure = found[name]
+        assert figure.low is not None
+        assert figure.high is not None
+        assert figure.low <= figure.value <= figure.high
+        assert (figure.interval, figure.level) == ("jackknife", 0.95)
+    assert "images of a class are few for 64 features" in (found["class_fd_domain"].warning or "")
+    assert found["memorisation_domain"].high < 0  # type: ignore[operator]
+
+
+def test_the_classifier_of_pixels_is_fitted_once(
+    shards: Shards, domain: DomainNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted = []
+
+    def noted(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Classify:
+        fitted.append(len(images))
+        return classifier(images, labels)
+
+    monkeypatch.setattr(evidence, "classifier", noted)
+    found = values(shards, domain, EvaluateConfig(also=("class_kl",)), shards.split("test").images)
+    assert {"class_agreement", "class_kl"} <= found.keys()
+    assert fitted == [len(shards.split("train"))]
 
 
 def test_without_labels_what_needs_them_is_left_out(shards: Shards) -> None:
