@@ -21,6 +21,7 @@ from gan_core.data.shards import Shards
 from gan_core.errors import DataError
 from gan_core.metrics.agreement import Classify, classifier, training_subset
 from gan_core.metrics.domain import DomainNetwork
+from gan_core.metrics.judge import Judge
 from gan_core.metrics.seen import features_by
 
 Images = NDArray[np.uint8]
@@ -36,6 +37,7 @@ class Evidence:
 
     real, generated: [n, C, H, W].  requested: [n], the class each was asked for; None from a generator that takes none.
     see_real, see_generated: features of these by a network's name; see_train: of the whole train split.
+    judge: the discriminator; None where nothing that is asked for needs one.
     """
 
     shards: Shards
@@ -47,6 +49,7 @@ class Evidence:
     see_real: See
     see_generated: See
     see_train: See
+    judge: Judge | None = None
 
     def features(self, network: str) -> tuple[Features, Features]:
         """Of real and of generated images, [n, d] each."""

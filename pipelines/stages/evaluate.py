@@ -18,8 +18,11 @@ from gan_core.data.shards import Shards as Data
 from gan_core.data.shards import open_shards
 from gan_core.manifest import Manifest, Parent, artefact, read_manifest, read_named, tool_versions
 from gan_core.metrics.domain import DomainNetwork
-from gan_core.metrics.evaluate import Measured, measure, requested_attributes, requested_labels
+from gan_core.metrics.evaluate import Measured, measured_by, requested_attributes, requested_labels
+from gan_core.metrics.evidence import evidence_of
+from gan_core.metrics.judge import WEIGHTS_FILE, Judge, judge_of
 from gan_core.metrics.translation import A, B, Translate, domain_of, measure_translation
+from gan_core.options.evaluation import OF_DISCRIMINATORS
 from gan_core.pictures import grid, png
 from gan_core.store import Store
 from pipelines.features import features_of, read_features
@@ -45,7 +48,8 @@ def evaluate(
     made = features_of(store, shards, features, experiment.evaluate.seed, data)
     domain, network = read_features(store, made.prefix), made.digest
     generator = read_generator(store, trained.prefix)
-    scores = _scores(generator, data, experiment.evaluate, domain)
+    judge = _judge(store, experiment, trained, data)
+    scores = _scores(generator, data, experiment.evaluate, domain, judge)
     parents = (shards.parent(), trained.parent())
     with artefact(store, prefix, kind="scores", key=key, parents=parents) as draft:
         metrics = {name: measured.model_dump(exclude_none=True) for name, measured in scores.items()}
@@ -63,7 +67,7 @@ def evaluate(
 
 
 def _scores(
-    generator: Generator, data: Data, config: EvaluateConfig, domain: DomainNetwork
+    generator: Generator, data: Data, config: EvaluateConfig, domain: DomainNetwork, judge: Judge | None
 ) -> dict[str, Measured]:
     """What is asked of the generator is what the split's real examples are: their classes, attributes, or themselves.
     """
@@ -74,7 +78,16 @@ def _scores(
     attributes = _attributes(generator, data, config) if generator.attributes else None
     count = config.samples or len(data.split(config.split))
     made = generator.sample(count, seed=config.seed, label=labels, attributes=attributes)
-    return measure(data, made, labels, config, domain)
+    return measured_by(replace(evidence_of(data, made, labels, config, domain), judge=judge))
+
+
+def _judge(store: Store, experiment: Experiment, trained: Trained, data: Data) -> Judge | None:
+    """The run's discriminator, where something is asked for that is measured of it."""
+    if not {*OF_DISCRIMINATORS} & {*experiment.evaluate.also}:
+        return None
+    run = read_manifest(store, trained.prefix)
+    assert run is not None, "a handle is made from a manifest"
+    return judge_of(experiment, data, read_named(store, trained.prefix, run, WEIGHTS_FILE))
 
 
 def _translating(generator: Generator) -> Translate:
