@@ -44,9 +44,8 @@ def frechet(real: Features, fake: Features, most: int) -> Figure:
 def kernel(real: Features, fake: Features, *, subsets: int, subset_size: int, seed: int) -> Figure:
     """The kernel distance, with the spread of unbiased estimates of groups of at most 500 rows of both sides.
 
-    Conservative: a group is judged by its own pairs alone, and what an estimate of m examples varies by falls faster
-    than 1 / m where both sides are alike.  The groups take less time than the distance, and none where there are fewer
-    than 20 examples.
+    Conservative: a group is judged by its own pairs alone, and where both sides are alike the variance of an estimate
+    from m examples falls faster than 1 / m.  The groups take less time than the distance.
     """
     value = kernel_distance(real, fake, subsets=subsets, subset_size=subset_size, seed=seed)
     n = min(len(real), len(fake))
@@ -61,8 +60,8 @@ def kernel(real: Features, fake: Features, *, subsets: int, subset_size: int, se
 def sliced(real: Features, fake: Features, seed: int) -> Figure:
     """The sliced Wasserstein distance, with the spread of its square over groups along 128 of its directions.
 
-    Of the square, as of the kernel distance: few examples put both up by as much in every group, which a root would
-    bend.  Conservative like that one.
+    Of the square, because few examples add about as much to it in every group, which a root would bend.  Conservative
+    where both sides are alike, as for the kernel distance.
     """
     value = sliced_wasserstein(real, fake, seed=seed)
 
