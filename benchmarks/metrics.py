@@ -166,8 +166,10 @@ def whole_matrices(real: NDArray[Any], fake: NDArray[Any], k: int) -> Neighbours
     x_reach, y_reach = (np.partition(between(some, some), k, axis=1)[:, k] for some in (x, y))  # itself comes first
     across = between(x, y)
     inside = across <= x_reach[:, None]
+    balls = inside.sum(axis=0)
     return Neighbours(precision=float(inside.any(axis=0).mean()), recall=float((across <= y_reach).any(axis=1).mean()),
-                      density=float(inside.sum(axis=0).mean()) / k, coverage=float(inside.any(axis=1).mean()))
+                      density=float(balls.mean()) / k, coverage=float(inside.any(axis=1).mean()),
+                      density_error=float(balls.std(ddof=1)) / k / math.sqrt(len(fake)))
 
 
 def evaluation(samples: int, repeats: int) -> None:

@@ -36,14 +36,17 @@ from pydantic_core import ErrorDetails
 from gan_core.block import Config as Config
 from gan_core.block import Count as Count
 from gan_core.errors import ConfigError
-from gan_core.options.feature_networks import NAMED, NetworkFile
+from gan_core.options.evaluation import NEIGHBOUR_METRICS as NEIGHBOUR_METRICS
+from gan_core.options.evaluation import TRANSLATION_METRICS as TRANSLATION_METRICS
+from gan_core.options.evaluation import Bound as Bound
+from gan_core.options.evaluation import EvaluateConfig as EvaluateConfig
+from gan_core.options.evaluation import PublishConfig as PublishConfig
 from gan_core.options.losses import METHODS
 from gan_core.options.networks import FAMILIES
 from gan_core.options.optimizers import ALGORITHMS
 from gan_core.registry import RECIPES, SOURCES, Registry, recipe_options
 from gan_core.transforms import KINDS, Transform
 
-NetworkName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]  # no underscore: it ends a metric's name
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 FD_DOMAIN = "fd_domain"
 """The Fréchet distance on `domain` features: its name in the curves, in evaluate's metrics and in the settings."""
@@ -244,111 +247,6 @@ class TrainConfig(Config):
             raise ValueError(f"train.images={self.images} is less than one batch of {self.batch}; "
                              f"train.images={self.batch} works")
         return self
-
-
-OWN_NETWORKS = ("domain", "pixels", "random")  # which need no file
-Also = Literal["sliced_wasserstein", "inception_score", "class_kl", "ms_ssim", "memorisation", "class_fd"]
-Split = Literal["train", "validation", "test"]
-
-
-class EvaluateConfig(Config):
-    """What is measured, on which split, with how many samples."""
-
-    split: Split = "test"
-    samples: Count | None = Field(None, description="real and generated images compared; all of the split when null")
-    networks: tuple[str, ...] = Field(
-        ("domain", "pixels"),
-        description="what images go through: domain, pixels, random (convolutions), inception (TensorFlow's of 2015: "
-                    "FID), or a name of network_files", examples=[["domain", "inception"]])
-    network_files: dict[NetworkName, NetworkFile] = Field(
-        default_factory=dict, description="TorchScript files by the name that metrics carry: {url, sha256, range, …}")
-    also: tuple[Also, ...] = Field(
-        (), description="measured besides: sliced_wasserstein on each network, inception_score and class_fd on domain, "
-                        "class_kl, ms_ssim (diversity within classes), memorisation", examples=[["sliced_wasserstein"]])
-    k: Count = Field(5, description="neighbours that set the radius of precision, recall, density, coverage")
-    kid_subsets: Count = 100
-    kid_subset_size: Count = Field(1000, description="at most all samples")
-    seed: int = Field(0, ge=0)
-
-    @model_validator(mode="after")
-    def _can_be_measured(self) -> Self:
-        if self.samples is not None and self.samples <= self.k:
-            raise ValueError(f"evaluate.samples={self.samples} is too few for evaluate.k={self.k} neighbours; "
-                             f"evaluate.samples={max(100, 10 * self.k)} works, or null for all of the split")
-        if len(set(self.networks)) != len(self.networks) or not self.networks:
-            raise ValueError(f"evaluate.networks={list(self.networks)} names none or one twice; "
-                             "[domain, pixels] works")
-        taken = sorted({*OWN_NETWORKS, *NAMED} & self.network_files.keys())
-        if taken:
-            raise ValueError(f"evaluate.network_files names '{taken[0]}', which is known already; my-{taken[0]} works")
-        known = (*OWN_NETWORKS, *NAMED, *self.network_files)
-        for name in self.networks:
-            if name not in known:
-                near = get_close_matches(name, known, n=1)
-                hint = f"did you mean '{near[0]}'? " if near else ""
-                raise ValueError(f"evaluate.networks names '{name}', which is not known; {hint}known: "
-                                 f"{', '.join(known)}; others by evaluate.network_files")
-        if "memorisation" in self.also and self.split == "train":
-            raise ValueError("evaluate.also=memorisation compares with examples that were not trained on, and evaluate."
-                             "split=train are those; evaluate.split=test works")
-        return self
-
-    def refuse_for_translations(self) -> None:
-        """ConfigError when `also` asks for what is not measured of images that are translations of others."""
-        if self.also:
-            raise ConfigError(f"evaluate.also={json.dumps(self.also)} is not measured of a generator that translates "
-                              "images; evaluate.also=[] works")
-
-    @property
-    def metric_names(self) -> tuple[str, ...]:
-        """Every metric that evaluate reports; the name carries the feature network's."""
-        return (*self.feature_metrics, "class_agreement", *self.also_names)
-
-    @property
-    def feature_metrics(self) -> tuple[str, ...]:
-        """Those between two sets of features."""
-        all_of_them = ("fd", "kid", *NEIGHBOUR_METRICS)  # pixels are too many for a covariance
-        return tuple(f"{measure}_{network}" for network in self.networks
-                     for measure in (NEIGHBOUR_METRICS if network == "pixels" else all_of_them))
-
-    @property
-    def also_names(self) -> tuple[str, ...]:
-        """The metrics that `also` asks for."""
-        names: dict[str, tuple[str, ...]] = {
-            "sliced_wasserstein": tuple(f"sliced_wasserstein_{network}" for network in self.networks),
-            "inception_score": ("inception_score_domain",), "class_kl": ("class_kl",), "ms_ssim": ("ms_ssim",),
-            "memorisation": ("memorisation_domain",), "class_fd": ("class_fd_domain",),
-        }
-        return tuple(dict.fromkeys(name for asked in self.also for name in names[asked]))
-
-
-NEIGHBOUR_METRICS = ("precision", "recall", "density", "coverage")
-TRANSLATION_METRICS = ("agreement_before", "agreement_real", "cycle_error_a", "cycle_error_b")
-"""What evaluate reports of a generator that translates images, beside the metrics of every generator."""
-
-
-class Bound(Config):
-    """The values of one metric that the gate lets through."""
-
-    at_least: FiniteFloat | None = Field(None, examples=[0.9])
-    at_most: FiniteFloat | None = Field(None, examples=[0.9])
-
-    @model_validator(mode="after")
-    def _bounds_something(self) -> Self:
-        if self.at_least is None and self.at_most is None:
-            raise ValueError("sets no bound; for example {at_least: 0.9}")
-        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
-            raise ValueError(f"at_least={self.at_least} and at_most={self.at_most} let nothing through; exchange them")
-        return self
-
-
-class PublishConfig(Config):
-    """What a version must reach to become champion."""
-
-    NOT_IN_KEY = frozenset({"gate"})  # judged when published, and again when the gate itself changes
-
-    gate: dict[str, Bound] = Field(default_factory=dict, description="metric: {at_least: …} or {at_most: …}")
-    licence: str = Field("not stated", description="licence of the published weights, for the model card")
 
 
 class Experiment(Config):

@@ -22,7 +22,9 @@ LOWER, HIGHER, NEARER_ONE = "lower", "higher", "nearer 1"
 BETTER: Mapping[str, str] = {
     "fd": LOWER, "kid": LOWER, "precision": HIGHER, "recall": HIGHER, "density": NEARER_ONE, "coverage": HIGHER,
     "class_agreement": HIGHER, "cycle_error_a": LOWER, "cycle_error_b": LOWER, "sliced_wasserstein": LOWER,
-    "inception_score": HIGHER, "class_fd": LOWER, "class_kl": LOWER,
+    "inception_score": HIGHER, "class_fd": LOWER, "class_kl": LOWER, "gan_train": HIGHER, "gan_test": HIGHER,
+    "membership_auc": LOWER, "linear_probe": HIGHER, "cycle_psnr_a": HIGHER, "cycle_psnr_b": HIGHER,
+    "cycle_ssim_a": HIGHER, "cycle_ssim_b": HIGHER,
 }
 """What is better, by metric without its network; of others, as what real images reach, neither is."""
 

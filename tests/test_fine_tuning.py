@@ -155,3 +155,16 @@ def test_what_is_not_measured_of_translations_is_refused_before_any_worker_start
     message = r'evaluate.also=\["memorisation"\] is not measured .*evaluate.also=\[\] works'
     with pytest.raises(ConfigError, match=message):
         train(store, settings, Shards(made.uri, DOMAINS, made.digest), launch, key="0" * 64, prefix="runs/x")
+
+
+def test_what_is_measured_of_translations_alone_is_refused_of_others_before_any_worker_starts(tmp_path: Path) -> None:
+    def launch(place: RunPlace, shards: str, parents: tuple[Parent, ...]) -> None:
+        raise AssertionError("workers were started")
+
+    store = Store(tmp_path)
+    write_shards(Digits(), store, DOMAINS, shard_examples=4096, key="digits")
+    made = a_parent(store, DOMAINS)
+    settings = load_experiment("configs/digits.yaml", ["evaluate.also=[class_kl, image_quality]"])
+    message = r'evaluate.also=\["image_quality"\] is not measured .*evaluate.also=\["class_kl"\] works'
+    with pytest.raises(ConfigError, match=message):
+        train(store, settings, Shards(made.uri, DOMAINS, made.digest), launch, key="0" * 64, prefix="runs/x")

@@ -15,26 +15,21 @@ BATCH = 1000  # generated images brought to float64 at a time
 Classify = Callable[[NDArray[np.uint8]], NDArray[np.int64]]
 
 
-def class_agreement(
-    train_images: NDArray[np.uint8],
-    train_labels: NDArray[np.int64],
-    generated: NDArray[np.uint8],
-    requested: NDArray[np.int64],
-) -> float:
-    """Share of generated images that the classifier puts into the class that was requested, 0 … 1.
+def class_agreement(read: NDArray[np.int64], requested: NDArray[np.int64]) -> float:
+    """Share of images that are read, by `classifier`, as the class that was requested, 0 … 1.  [n], [n]
 
-    train_images, generated: [n, C, H, W].  train_labels, requested: [n].  The classifier is scikit-learn's
-    SVC with its RBF kernel on pixels scaled to [0, 1], fitted to `training_subset` of the real images; it has
-    no randomness.  DataError when images and labels do not pair up.
+    DataError when images and classes do not pair up.
     """
-    if len(generated) != len(requested) or not len(generated):
-        raise DataError(f"{len(generated)} generated images and {len(requested)} requested classes do not "
-                        "pair up; generate one image for each requested class")
-    return float((classifier(train_images, train_labels)(generated) == requested).mean())
+    if len(read) != len(requested) or not len(read):
+        raise DataError(f"{len(read)} generated images and {len(requested)} requested classes do not pair up; generate "
+                        "one image for each requested class")
+    return float((read == requested).mean())
 
 
 def classifier(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Classify:
-    """Scikit-learn's SVC, fitted to `training_subset` of these images [n, C, H, W]: it puts images into their classes.
+    """Puts images into the classes [n] of these real ones [n, C, H, W].
+
+    Scikit-learn's SVC with its RBF kernel on pixels scaled to [0, 1], fitted to `training_subset`, without randomness.
     """
     chosen = training_subset(len(labels))
     known = labels[chosen]

@@ -12,17 +12,21 @@ from numpy.typing import NDArray
 from scipy.special import rel_entr
 
 from gan_core.errors import DataError
+from gan_core.metrics.intervals import Interval
+from gan_core.metrics.jackknife import jackknife_interval
 
 
 @dataclass(frozen=True)
 class ClassHistogram:
     """kl: Σ q log(q / p) in nats, q of generated and p of real examples; 0 for equal shares, and infinite where a class
-    is generated that the real examples do not have.  generated, real: examples of each class.
+    is generated that the real examples do not have.  generated, real: examples of each class.  interval: of kl; None
+    for few examples, and where it is infinite without some of them.
     """
 
     kl: float
     generated: tuple[int, ...]
     real: tuple[int, ...]
+    interval: Interval | None
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -38,9 +42,18 @@ def class_histogram(generated: NDArray[np.int64], real: NDArray[np.int64], class
     DataError for labels outside 0 … classes − 1, and for none.
     """
     counts = [_counts(labels, classes) for labels in (generated, real)]
-    q, p = (each / each.sum() for each in counts)
-    kl = max(0.0, float(rel_entr(q, p).sum()))
-    return ClassHistogram(kl, *(tuple(each.tolist()) for each in counts))
+    kl = _divergence(*counts)
+
+    def divergence(some: NDArray[np.int64], others: NDArray[np.int64]) -> float:
+        return _divergence(_counts(some, classes), _counts(others, classes))
+
+    found = jackknife_interval(kl, divergence, generated, real) if np.isfinite(kl) else None
+    made, there = (tuple(each.tolist()) for each in counts)
+    return ClassHistogram(kl, made, there, found)
+
+
+def _divergence(generated: NDArray[np.int64], real: NDArray[np.int64]) -> float:
+    return max(0.0, float(rel_entr(generated / generated.sum(), real / real.sum()).sum()))
 
 
 def _counts(labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:

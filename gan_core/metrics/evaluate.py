@@ -9,7 +9,7 @@ The real images are the first n of the split in stored order, n being `config.sa
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,12 @@ from pydantic import FiniteFloat
 
 from gan_core.config import NEIGHBOUR_METRICS, Config, EvaluateConfig
 from gan_core.data.shards import Shards, Split
-from gan_core.metrics.agreement import class_agreement, training_subset
+from gan_core.metrics.agreement import class_agreement
 from gan_core.metrics.also import also_measured
+from gan_core.metrics.between import frechet, kernel, nearby
 from gan_core.metrics.domain import DomainNetwork
 from gan_core.metrics.evidence import Evidence, See, compared_count, evidence_of
-from gan_core.metrics.frechet import frechet_distance
-from gan_core.metrics.kernel import kernel_distance
-from gan_core.metrics.moments import Moments
+from gan_core.metrics.figure import share
 from gan_core.metrics.neighbours import neighbours
 from gan_core.metrics.seen import stated
 
@@ -35,10 +34,8 @@ class Measured(Config):
 
     network: what the images went through ('domain', 'pixels', 'svc', …).  k: neighbours, where the metric has
     them.  subsets, subset_size: those of the kernel distance, as evaluated.  sha256, resizer: of a network in a file.
-
-    low, high: between which the value lies with a confidence of `level` (0.95), by the method that `interval` names
-    ('wilson', 'jackknife', 'bootstrap').  warning: a sentence, where there are too few images for the network's
-    dimension.  None of these is a term of the measurement: numbers with other intervals are still comparable.
+    low, high: where other draws of as many examples put it, as often as level says; None where there are fewer than 20.
+    interval: by Wilson's formula for a share, or from what groups of examples make of it.  warning: one sentence.
     """
 
     value: FiniteFloat
@@ -55,7 +52,7 @@ class Measured(Config):
     low: FiniteFloat | None = None
     high: FiniteFloat | None = None
     level: float | None = None
-    interval: str | None = None
+    interval: Literal["wilson", "jackknife"] | None = None
     warning: str | None = None
 
 
@@ -101,27 +98,35 @@ def measure(
 def measured_by(evidence: Evidence) -> dict[str, Measured]:
     """The same of what was seen already."""
     config, requested = evidence.config, evidence.requested
-    measured = compared(evidence.see_real, evidence.see_generated, config, evidence.terms)
-    if requested is not None and evidence.shards.split("train").labels is not None:
-        agreement = _agreement(evidence.shards, evidence.generated, requested)
-        measured[CLASS_AGREEMENT] = Measured(value=agreement, network="svc", **evidence.terms)
-    for name, (value, network) in also_measured(evidence).items():
-        measured[name] = Measured(value=value, network=network, **stated(network, config), **evidence.terms)
+    most = len(evidence.shards.split(config.split))
+    measured = compared(evidence.see_real, evidence.see_generated, config, evidence.terms, most)
+    if requested is not None and evidence.classify is not None:
+        figure = share(class_agreement(evidence.read, requested), len(requested))
+        measured[CLASS_AGREEMENT] = Measured(network="svc", **figure.fields(), **evidence.terms)
+    for name, (figure, how) in also_measured(evidence).items():
+        terms = {**stated(how["network"], config), **evidence.terms, **how}
+        measured[name] = Measured(**figure.fields(), **terms)
     return measured
 
 
-def compared(real: See, generated: See, config: EvaluateConfig, terms: Mapping[str, Any]) -> dict[str, Measured]:
-    """The metrics between as many real as generated images that `config.metric_names` lists.  terms: of both."""
+def compared(
+    real: See, generated: See, config: EvaluateConfig, terms: Mapping[str, Any], most: int
+) -> dict[str, Measured]:
+    """The metrics between as many real as generated images that `config.metric_names` lists.
+
+    terms: of both.  most: how many of either there could be.
+    """
     measured: dict[str, Measured] = {}
     for network in config.networks:
         wanted = [name for name in config.feature_metrics if name.endswith(f"_{network}")]
-        how = {"network": network, **stated(network, config)}
-        measured |= _by_features(real(network), generated(network), wanted, config, {**terms, **how})
+        how = {**terms, "network": network, **stated(network, config)}
+        measured |= _by_features(real(network), generated(network), wanted, config, how, most)
     return measured
 
 
 def _by_features(
-    real: NDArray[Any], fake: NDArray[Any], names: list[str], config: EvaluateConfig, terms: Mapping[str, Any]
+    real: NDArray[Any], fake: NDArray[Any], names: list[str], config: EvaluateConfig, terms: Mapping[str, Any],
+    most: int,
 ) -> dict[str, Measured]:
     """The named metrics between two sets of features [n, d]."""
     near = neighbours(real, fake, config.k)
@@ -129,9 +134,10 @@ def _by_features(
     for name in names:
         measure_name = name.removesuffix(f"_{terms['network']}")
         if measure_name in NEIGHBOUR_METRICS:
-            measured[name] = Measured(value=getattr(near, measure_name), k=config.k, **terms)
+            figure = nearby(near, measure_name, len(real), len(fake))
+            measured[name] = Measured(k=config.k, **figure.fields(), **terms)
         elif measure_name == "fd":
-            measured[name] = Measured(value=frechet_distance(Moments.of(real), Moments.of(fake)), **terms)
+            measured[name] = Measured(**frechet(real, fake, most).fields(), **terms)
         else:
             measured[name] = _kernel(real, fake, config, terms)
     return measured
@@ -142,12 +148,5 @@ def _kernel(
 ) -> Measured:
     size = min(config.kid_subset_size, len(real))
     subsets = config.kid_subsets if size < len(real) else 1
-    distance = kernel_distance(real, fake, subsets=subsets, subset_size=size, seed=config.seed)
-    return Measured(value=distance, subsets=subsets, subset_size=size, **terms)
-
-
-def _agreement(shards: Shards, generated: NDArray[np.uint8], requested: NDArray[np.int64]) -> float:
-    train = shards.split("train")
-    chosen = training_subset(len(train))
-    labels = np.asarray(train.labels)[chosen]
-    return class_agreement(train.gather(chosen), labels, generated, requested)
+    figure = kernel(real, fake, subsets=subsets, subset_size=size, seed=config.seed)
+    return Measured(subsets=subsets, subset_size=size, **figure.fields(), **terms)

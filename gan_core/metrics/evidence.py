@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from gan_core.config import EvaluateConfig
 from gan_core.data.shards import Shards
 from gan_core.errors import DataError
+from gan_core.metrics.agreement import Classify, classifier, training_subset
 from gan_core.metrics.domain import DomainNetwork
+from gan_core.metrics.judge import Judge
 from gan_core.metrics.seen import features_by
 
 Images = NDArray[np.uint8]
@@ -35,6 +37,7 @@ class Evidence:
 
     real, generated: [n, C, H, W].  requested: [n], the class each was asked for; None from a generator that takes none.
     see_real, see_generated: features of these by a network's name; see_train: of the whole train split.
+    judge: the discriminator; None where nothing that is asked for needs one.
     """
 
     shards: Shards
@@ -46,6 +49,7 @@ class Evidence:
     see_real: See
     see_generated: See
     see_train: See
+    judge: Judge | None = None
 
     def features(self, network: str) -> tuple[Features, Features]:
         """Of real and of generated images, [n, d] each."""
@@ -61,6 +65,21 @@ class Evidence:
         """[n] of the real images; None where the set has none."""
         labels = self.shards.split(self.config.split).labels
         return None if labels is None else np.asarray(labels[: self.n], np.int64)
+
+    @cached_property
+    def classify(self) -> Classify | None:
+        """An SVC of the train split's images, fitted once; None where the set has no labels."""
+        train = self.shards.split("train")
+        if train.labels is None:
+            return None
+        chosen = training_subset(len(train))
+        return classifier(train.gather(chosen), np.asarray(train.labels, np.int64)[chosen])
+
+    @cached_property
+    def read(self) -> Labels:
+        """[n], the classes that it reads in generated images; only of a set with labels."""
+        assert self.classify is not None, "classes are read where there are labels"
+        return self.classify(self.generated)
 
     @property
     def terms(self) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from gan_core.errors import DataError
+from gan_core.metrics.intervals import Interval
+from gan_core.metrics.jackknife import jackknife_interval
 
 LEVELS = 255.0
 SIGMA, RADIUS = 1.5, 5
@@ -35,13 +37,12 @@ def psnr(a: Images, b: Images) -> NDArray[np.float64]:
         return np.asarray(10 * np.log10(LEVELS**2 / errors))
 
 
-def mean_psnr(a: Images, b: Images) -> float:
-    """The mean of `psnr` over the pairs, in dB.  DataError when a pair is equal: the mean would be infinite."""
-    each = psnr(a, b)
-    if equal := int(np.isinf(each).sum()):
-        raise DataError(f"{equal} of {len(each)} pairs are equal, so that their PSNR is infinite and has no mean; take "
-                        "the mean squared error, or leave those pairs out")
-    return float(each.mean())
+def finite_psnr(a: Images, b: Images) -> NDArray[np.float64]:
+    """`psnr` of each pair, at most 58.9 dB: what rounding to 8 bits leaves of an image, 1/12 of a level squared.
+
+    So that their mean is finite where some pairs are equal.  [n, C, H, W] twice -> [n]
+    """
+    return np.asarray(np.minimum(psnr(a, b), 10 * np.log10(LEVELS**2 * 12)))
 
 
 def ssim(a: Images, b: Images) -> NDArray[np.float64]:
@@ -87,7 +88,8 @@ class Similarity:
     """value: mean over the classes of `by_class`, each the mean MS-SSIM of its pairs; the higher, the less diverse.
 
     scales: of MS-SSIM; figures of unlike scales cannot be compared.  pairs: in all.  by_class: by label, {None: …}
-    without labels.  left_out: labels of a single image.
+    without labels.  left_out: labels of a single image.  interval: of the value, by leaving out groups of images with
+    all their pairs; conservative where an image is in few pairs.  None for few images.
     """
 
     value: float
@@ -95,6 +97,7 @@ class Similarity:
     pairs: int
     by_class: dict[int | None, float]
     left_out: tuple[int, ...]
+    interval: Interval | None
 
     @property
     def name(self) -> str:
@@ -119,13 +122,24 @@ def ms_ssim_diversity(
     chosen = {label: rows[pairs_of(len(rows), pairs, draw)] for label, rows in members.items() if len(rows) > 1}
     if not chosen:
         raise DataError("no two images belong together, so that nothing can be compared; generate at least two a class")
-    by_class = {label: float(ms_ssim(images[a], images[b]).mean()) for label, (a, b) in chosen.items()}
+    of_pairs = {label: ms_ssim(images[a], images[b]) for label, (a, b) in chosen.items()}
+    by_class = {label: float(each.mean()) for label, each in of_pairs.items()}
+
+    def mean_among(kept: NDArray[np.int64]) -> float:
+        there = np.zeros(len(images), np.bool_)
+        there[kept] = True
+        among = [of_pairs[label][there[both].all(axis=0)] for label, both in chosen.items()]
+        return float(np.mean([each.mean() if len(each) else np.nan for each in among]))
+
+    value = float(np.mean(list(by_class.values())))
+    found = jackknife_interval(value, mean_among, np.arange(len(images)), seed=seed)
     return Similarity(
-        value=float(np.mean(list(by_class.values()))),
+        value=value,
         scales=scales_of(images.shape[2], images.shape[3]),
         pairs=sum(both.shape[1] for both in chosen.values()),
         by_class=by_class,
         left_out=tuple(label for label in members if label is not None and label not in chosen),
+        interval=found,
     )
 
 

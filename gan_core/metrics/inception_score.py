@@ -10,16 +10,22 @@ from numpy.typing import NDArray
 from scipy.special import rel_entr
 
 from gan_core.errors import DataError
+from gan_core.metrics.intervals import Interval
+from gan_core.metrics.jackknife import jackknife_interval
 
 SUM_TOLERANCE = 1e-3  # of float16 probabilities of a thousand classes
 
 
 @dataclass(frozen=True)
 class InceptionScore:
-    """mean: over the parts, 1 … K.  deviation: over the parts, divided by their number; 0 for one part."""
+    """mean: over the parts, 1 … K.  deviation: over the parts, divided by their number; 0 for one part.
+
+    interval: of the mean, by leaving out groups of images while the others stay in their parts; None for few.
+    """
 
     mean: float
     deviation: float
+    interval: Interval | None
 
 
 def inception_score(probabilities: NDArray[Any], splits: int = 10, seed: int = 0) -> InceptionScore:
@@ -38,7 +44,15 @@ def inception_score(probabilities: NDArray[Any], splits: int = 10, seed: int = 0
         raise DataError(f"{n} images do not make {splits} parts; splits={min(10, n)} works")
     parts = np.array_split(np.random.default_rng(seed).permutation(n), splits)
     scores = [_score(probabilities[part].astype(np.float64)) for part in parts]
-    return InceptionScore(float(np.mean(scores)), float(np.std(scores)))
+    part_of = np.empty(n, np.int64)
+    for number, part in enumerate(parts):
+        part_of[part] = number
+
+    def mean(rows: NDArray[Any], of: NDArray[np.int64]) -> float:
+        return float(np.mean([_score(rows[of == number].astype(np.float64)) for number in np.unique(of)]))
+
+    found = jackknife_interval(float(np.mean(scores)), mean, probabilities, part_of, seed=seed)
+    return InceptionScore(float(np.mean(scores)), float(np.std(scores)), found)
 
 
 def _score(probabilities: NDArray[np.float64]) -> float:

@@ -38,7 +38,7 @@ def bootstrap_interval(
     lengths = {len(column) for column in columns}
     if len(lengths) != 1 or 0 in lengths:
         raise DataError(f"columns of lengths {[len(column) for column in columns]} are not of the same examples")
-    _refuse_level(level)
+    refuse_level(level)
     draw, n = np.random.default_rng(seed), lengths.pop()
     drawn = [draw.integers(0, n, n) for _ in range(resamples)]
     values = [statistic(*(column[rows] for column in columns)) for rows in drawn]
@@ -54,13 +54,14 @@ def share_interval(share: float, n: int, level: float = 0.95) -> Interval:
     generated ones for precision, real ones for recall and coverage; the other set is taken as given, so that it is too
     narrow by what that set's own draw would change.  DataError for what is no share.
     """
-    _refuse_level(level)
+    refuse_level(level)
     if not 0 <= share <= 1 or n < 1:
         raise DataError(f"{share} of {n} is no share of examples; it is 0 to 1 of one or more")
     found = binomtest(round(share * n), n).proportion_ci(level, method="wilson")
     return Interval(float(found.low), float(found.high), level)
 
 
-def _refuse_level(level: float) -> None:
+def refuse_level(level: float) -> None:
+    """DataError for what is no level of an interval."""
     if not 0 < level < 1:
         raise DataError(f"level={level} is not between 0 and 1; level=0.95 works")

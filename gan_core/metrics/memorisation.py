@@ -6,7 +6,9 @@ arXiv:2004.05675: the statistic C_T.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,11 +17,14 @@ from scipy.stats import rankdata
 
 from gan_core.errors import DataError
 from gan_core.metrics.agreement import training_subset
+from gan_core.metrics.intervals import Interval
+from gan_core.metrics.jackknife import jackknife_interval
 from gan_core.metrics.nearest import nearest
 
 FEWEST = 20  # held-out and generated examples of a cell; with fewer the normal approximation is poor
 
 Distances = NDArray[np.float64]
+Cells = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,14 @@ class Memorisation:
     """score: C_T, about standard normal or narrower for fresh real data; well below 0 (−3) for copies, well above for
     examples farther from the training set than real ones.  nearer: probability that a generated example is nearer to
     the training set than a held-out one, a tie counting half, over all of both; 0.5 for fresh real data.
-    by_cell: z of each cell that was measured; None where a side has fewer than 20 examples.
+    by_cell: z of each cell that was measured; None where a side has fewer than 20 examples.  interval: of the score, by
+    leaving out groups of held-out and generated examples, training set and cells given; None for few.
     """
 
     score: float
     nearer: float
     by_cell: tuple[float | None, ...]
+    interval: Interval | None
 
 
 def memorisation(
@@ -48,19 +55,32 @@ def memorisation(
     """
     of_held_out, of_generated = nearest(held_out, train).distances, nearest(generated, train).distances
     where_held_out, where_generated = _cells(train, (held_out, generated), cells, seed)
-    by_cell: list[float | None] = []
-    weights: list[int] = []
-    for cell in range(cells):
-        real, fake = of_held_out[where_held_out == cell], of_generated[where_generated == cell]
-        enough = min(len(real), len(fake)) >= FEWEST
-        by_cell.append(copying_z(real, fake) if enough else None)
-        weights.append(len(real) if enough else 0)
-    if not any(weights):
+    columns = of_held_out, where_held_out, of_generated, where_generated
+    by_cell = [_of_cell(cell, *columns, FEWEST) for cell in range(cells)]
+    measured = [cell for cell in range(cells) if by_cell[cell] is not None]
+    if not measured:
         raise DataError(f"none of {cells} cells has {FEWEST} held-out and {FEWEST} generated examples; take more of "
                         "them, or cells=1")
-    score = np.average([0.0 if z is None else z for z in by_cell], weights=weights)
-    return Memorisation(float(score), 1 - _u(of_held_out, of_generated) / (len(held_out) * len(generated)),
-                        tuple(by_cell))
+    score = partial(_score, measured)
+    value = score(*columns)
+    found = jackknife_interval(value, score, *columns, seed=seed)
+    return Memorisation(value, 1 - _u(of_held_out, of_generated) / (len(held_out) * len(generated)), tuple(by_cell),
+                        found)
+
+
+def _score(measured: Sequence[int], real: Distances, real_cell: Cells, fake: Distances, fake_cell: Cells) -> float:
+    """The mean of z over the cells that are measured, weighted by their held-out examples."""
+    of_each = [_of_cell(cell, real, real_cell, fake, fake_cell, 1) for cell in measured]
+    weights = [0 if z is None else int((real_cell == cell).sum()) for cell, z in zip(measured, of_each, strict=True)]
+    return float(np.average([z or 0.0 for z in of_each], weights=weights))
+
+
+def _of_cell(
+    cell: int, real: Distances, real_cell: Cells, fake: Distances, fake_cell: Cells, fewest: int
+) -> float | None:
+    """z of one cell; None where a side has fewer than that."""
+    here, there = real[real_cell == cell], fake[fake_cell == cell]
+    return copying_z(here, there) if min(len(here), len(there)) >= fewest else None
 
 
 def copying_z(held_out: Distances, generated: Distances) -> float:
@@ -84,7 +104,7 @@ def _u(held_out: Distances, generated: Distances) -> float:
 
 def _cells(
     train: NDArray[Any], others: tuple[NDArray[Any], ...], cells: int, seed: int
-) -> list[NDArray[np.int64]]:
+) -> list[Cells]:
     """Which cell each row of `others` lies in."""
     if cells == 1:
         return [np.zeros(len(rows), np.int64) for rows in others]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import isqrt
+from math import isqrt, sqrt
 from typing import Any, Self
 
 import numpy as np
@@ -25,13 +25,15 @@ SIDE = 1024  # points of each set brought to float64 at a time; 8 MB of distance
 class Neighbours:
     """precision: share of generated examples in some real ball.  recall: share of real examples in some
     generated ball.  density: mean number of real balls round a generated example, over k; it may exceed 1.
-    coverage: share of real balls that hold a generated example.
+    coverage: share of real balls that hold a generated example.  density_error: standard error of the density for the
+    draw of the generated examples, the real ones given.
     """
 
     precision: float
     recall: float
     density: float
     coverage: float
+    density_error: float
 
 
 def neighbours(real: NDArray[Any], fake: NDArray[Any], k: int) -> Neighbours:
@@ -63,6 +65,7 @@ def neighbours(real: NDArray[Any], fake: NDArray[Any], k: int) -> Neighbours:
         recall=float(recalled.mean()),
         density=float(balls_round_fake.mean()) / k,
         coverage=float(covered.mean()),
+        density_error=float(balls_round_fake.std(ddof=1)) / k / sqrt(len(fake)),
     )
 
 

@@ -6,6 +6,7 @@ conditional generator that mixes up its classes has a low FID and a high intra-c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +16,12 @@ from numpy.typing import NDArray
 
 from gan_core.errors import DataError
 from gan_core.metrics.frechet import frechet_distance
+from gan_core.metrics.jackknife import Jackknife, jackknife
 from gan_core.metrics.moments import Moments
 from gan_core.metrics.neighbours import Neighbours, neighbours
 
 FEWEST = 10
+FEWEST_OF_A_COVARIANCE = 2
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def per_class(
         if labels.shape != features.shape[:1] or features.ndim != 2:
             raise DataError(f"features {features.shape} and labels {labels.shape} do not pair up; give each row its "
                             "class")
-    least = max(fewest, k + 1, 2)
+    least = max(fewest, k + 1, FEWEST_OF_A_COVARIANCE)
     return tuple(
         _of_class(label, real[real_labels == label], fake[fake_labels == label], k, least)
         for label in np.union1d(real_labels, fake_labels).tolist())
@@ -62,6 +65,21 @@ def mean_fd(classes: Sequence[OfClass]) -> float:
     if not known:
         raise DataError("no class has enough examples to be measured on its own; raise evaluate.samples")
     return float(np.mean(known))
+
+
+def mean_fd_spread(
+    value: float, real: NDArray[Any], real_labels: NDArray[np.int64], fake: NDArray[Any],
+    fake_labels: NDArray[np.int64], measured: Sequence[int], seed: int = 0,
+) -> Jackknife | None:
+    """How sure `mean_fd` is of the classes that were measured; None where a class is left with a single example."""
+
+    def mean_of(some: NDArray[Any], of: NDArray[np.int64], others: NDArray[Any], of_others: NDArray[np.int64]) -> float:
+        sides = [(some[of == label], others[of_others == label]) for label in measured]
+        if min(len(each) for side in sides for each in side) < FEWEST_OF_A_COVARIANCE:
+            return math.nan
+        return float(np.mean([frechet_distance(Moments.of(x), Moments.of(y)) for x, y in sides]))
+
+    return jackknife(value, mean_of, real, real_labels, fake, fake_labels, seed=seed)
 
 
 def _of_class(label: int, real: NDArray[Any], fake: NDArray[Any], k: int, least: int) -> OfClass:

@@ -10,6 +10,8 @@ their classes with those before: a classifier that knows real images of b alone 
     agreement_real     the same share of real images of b: what a perfect translation would reach, not 1
     cycle_error_a      mean absolute error of a → b → a, pixels going from 0 to 1
     cycle_error_b      the same of b → a → b
+    cycle_psnr_a, …    with evaluate.also=image_quality: mean PSNR in dB (an image that comes back whole counts as 58.9)
+    cycle_ssim_a, …    and mean SSIM of the same pairs
 
 Classes are known where the shards have the attribute `class`, as of data.source=two_domains of which both sets have
 the same classes; else there is no agreement.
@@ -17,6 +19,7 @@ the same classes; else there is no agreement.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -26,12 +29,17 @@ from numpy.typing import NDArray
 from gan_core.config import EvaluateConfig
 from gan_core.data.shards import Shards, Split
 from gan_core.data.sources.two_domains import CLASS
-from gan_core.metrics.agreement import classifier, training_subset
+from gan_core.errors import DataError
+from gan_core.metrics.agreement import class_agreement, classifier, training_subset
 from gan_core.metrics.domain import DomainNetwork
 from gan_core.metrics.evaluate import CLASS_AGREEMENT, Measured, attributes_of, compared
 from gan_core.metrics.evidence import count_of, seeing
+from gan_core.metrics.figure import jackknifed, share
+from gan_core.metrics.image_quality import finite_psnr, ssim
+from gan_core.metrics.jackknife import mean_interval
 
 A, B = 0, 1
+RANGES = {"cycle_error": (0.0, 1.0), "cycle_psnr": (0.0, math.inf), "cycle_ssim": (-1.0, 1.0)}
 
 Images = NDArray[np.uint8]
 Translate = Callable[[Images, int], Images]
@@ -69,18 +77,31 @@ def measure_translation(
     translated, other = translate(a.images, B), translate(b.images, A)
     terms = {"split": config.split, "seed": config.seed}
     measured = compared(seeing(b.images, config, network), seeing(translated, config, network), config,
-                        {"n_real": n, "n_fake": n, **terms})
+                        {"n_real": n, "n_fake": n, **terms}, int(there))
     if a.classes is not None and b.classes is not None:
         measured |= _agreements(shards.split("train"), a, b, translated, terms)
     for name, domain, back in (("a", a, translate(translated, A)), ("b", b, translate(other, B))):
-        measured[f"cycle_error_{name}"] = Measured(
-            value=cycle_error(domain.images, back), n_real=n, n_fake=n, network="pixels", **terms)
+        for measure, each in _come_back(domain.images, back, config).items():
+            lowest, highest = RANGES[measure]
+            figure = jackknifed(float(each.mean()), mean_interval(each), lowest=lowest, highest=highest)
+            measured[f"{measure}_{name}"] = Measured(n_real=n, n_fake=n, network="pixels", **figure.fields(), **terms)
     return measured
 
 
-def cycle_error(images: Images, back: Images) -> float:
-    """Mean absolute difference of images [n, C, H, W] from themselves translated there and back, 0 … 1."""
-    return float(np.abs(images.astype(np.int16) - back).mean() / 255)
+def _come_back(images: Images, back: Images, config: EvaluateConfig) -> dict[str, NDArray[np.float64]]:
+    """How near images [n, C, H, W] translated there and back are to themselves: [n] by measure."""
+    found = {"cycle_error": cycle_errors(images, back)}
+    if "image_quality" not in config.also:
+        return found
+    try:
+        return {**found, "cycle_psnr": finite_psnr(images, back), "cycle_ssim": ssim(images, back)}
+    except DataError as error:
+        raise DataError(f"evaluate.also=image_quality: {error}; leave it out") from None
+
+
+def cycle_errors(images: Images, back: Images) -> NDArray[np.float64]:
+    """[n]: mean absolute difference of each image [C, H, W] from itself translated there and back, 0 … 1."""
+    return np.asarray(np.abs(images.astype(np.int16) - back).mean(axis=(1, 2, 3)) / 255)
 
 
 def _agreements(
@@ -95,8 +116,7 @@ def _agreements(
         "agreement_before": (a.images, a, 0),
         "agreement_real": (b.images, b, 0),
     }
-    return {
-        name: Measured.model_validate({"value": float((classify(images) == domain.classes).mean()), "network": "svc",
-                                       "n_real": len(domain.images), "n_fake": fakes, **terms})
-        for name, (images, domain, fakes) in found.items()
-    }
+    shares = {name: (share(class_agreement(classify(images), domain.classes), len(images)), len(images), fakes)
+              for name, (images, domain, fakes) in found.items() if domain.classes is not None}
+    return {name: Measured.model_validate({**figure.fields(), "network": "svc", "n_real": n, "n_fake": fakes, **terms})
+            for name, (figure, n, fakes) in shares.items()}

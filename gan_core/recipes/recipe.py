@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from gan_core.config import Experiment
+from gan_core.data.attributes import attributes_of
+from gan_core.data.shards import Shards
 from gan_core.models.norm import each_by_itself
 from gan_core.models.spec import GeneratorSpec
 from gan_core.options.conditions import Attribute
@@ -153,6 +155,12 @@ class Defaults:
 
     def after_step(self, phase: str, networks: Mapping[str, nn.Module]) -> None:
         """Nothing."""
+
+
+def data_of(experiment: Experiment, shards: Shards) -> DataSpec:
+    """What the recipe must know of prepared data.  ConfigError where it names attributes that there are not."""
+    known = attributes_of(shards, wanted=getattr(experiment.model, "attributes", ()))
+    return DataSpec(shards.shape, shards.classes, shards.kind, known, shards.facts.get("domains", ""))
 
 
 def build_recipe(experiment: Experiment, data: DataSpec) -> Recipe:

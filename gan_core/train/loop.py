@@ -10,13 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gan_core.config import FD_DOMAIN, Experiment
-from gan_core.data.attributes import attributes_of
 from gan_core.data.augment import refuse_other_kinds
 from gan_core.data.batches import Batches
 from gan_core.data.shards import Shards
 from gan_core.errors import CheckpointError, Diverged
 from gan_core.manifest import Parent
-from gan_core.recipes.recipe import DataSpec, Recipe, build_recipe
+from gan_core.recipes.recipe import Recipe, build_recipe, data_of
 from gan_core.train.begin_from import begin
 from gan_core.train.checkpoint import Row, RunPlace, checkpoint_name
 from gan_core.train.consistency import refuse_disagreement
@@ -75,12 +74,6 @@ def fit(
     finally:
         writer.close()
     return finished
-
-
-def data_of(experiment: Experiment, shards: Shards) -> DataSpec:
-    """What the recipe must know of prepared data.  ConfigError where it names attributes that there are not."""
-    known = attributes_of(shards, wanted=getattr(experiment.model, "attributes", ()))
-    return DataSpec(shards.shape, shards.classes, shards.kind, known, shards.facts.get("domains", ""))
 
 
 @dataclass

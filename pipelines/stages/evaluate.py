@@ -20,7 +20,9 @@ from gan_core.manifest import Manifest, Parent, artefact, read_manifest, read_na
 from gan_core.metrics.domain import DomainNetwork
 from gan_core.metrics.evaluate import Measured, measured_by, requested_attributes, requested_labels
 from gan_core.metrics.evidence import Evidence, Images, real_images, refuse_others
+from gan_core.metrics.judge import WEIGHTS_FILE, Judge, judge_of
 from gan_core.metrics.translation import A, B, Translate, domain_of, measure_translation
+from gan_core.options.evaluation import OF_DISCRIMINATORS
 from gan_core.pictures import grid, png
 from gan_core.store import Store
 from pipelines.commit import commit
@@ -54,7 +56,7 @@ def evaluate(
     domain, network = read_features(store, made.prefix), made.digest
     generator = read_generator(store, trained.prefix)
     looking = Looking(store, shards, data, experiment.evaluate, made, place)
-    scores, compared = _scores(generator, trained.prefix, looking, domain)
+    scores, compared = _scores(generator, trained.prefix, looking, domain, _judge(store, experiment, trained, data))
     parents = (shards.parent(), trained.parent())
     with artefact(store, prefix, kind="scores", key=key, parents=parents) as draft:
         metrics = {name: measured.model_dump(exclude_none=True) for name, measured in scores.items()}
@@ -74,7 +76,7 @@ def evaluate(
 
 
 def _scores(
-    generator: Generator, run: str, looking: Looking, domain: DomainNetwork
+    generator: Generator, run: str, looking: Looking, domain: DomainNetwork, judge: Judge | None
 ) -> tuple[dict[str, Measured], Compared]:
     """What is asked of the generator is what the split's real examples are: their classes, attributes, or themselves.
     """
@@ -89,7 +91,7 @@ def _scores(
         a, b = (domain_of(data.split(config.split), label, MOST_TRANSLATED).images for label in (A, B))
         made = translate(a, B)
         return scores, Compared(made, domain.features(b), domain.features(made), _of_training(looking))
-    evidence = _evidence(generator, run, looking, domain)
+    evidence = replace(_evidence(generator, run, looking, domain), judge=judge)
     real, fake = evidence.features("domain")
     asked = evidence.requested
     read = domain.probabilities(evidence.generated).argmax(axis=1) if asked is not None else None
@@ -100,6 +102,15 @@ def _of_training(looking: Looking) -> NDArray[np.float32] | None:
     """The train split's `domain` features; None of a set that is larger than the cache."""
     train = looking.data.split("train")
     return None if isinstance(train, RemoteSplit) else looking.real("train", len(train))("domain")
+
+
+def _judge(store: Store, experiment: Experiment, trained: Trained, data: Data) -> Judge | None:
+    """The run's discriminator, where something is asked for that is measured of it."""
+    if not {*OF_DISCRIMINATORS} & {*experiment.evaluate.also}:
+        return None
+    run = read_manifest(store, trained.prefix)
+    assert run is not None, "a handle is made from a manifest"
+    return judge_of(experiment, data, read_named(store, trained.prefix, run, WEIGHTS_FILE))
 
 
 def _translating(generator: Generator) -> Translate:

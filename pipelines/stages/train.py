@@ -8,11 +8,10 @@ from contextlib import suppress
 from gan_core.config import Experiment
 from gan_core.data.shards import open_shards
 from gan_core.manifest import Parent
-from gan_core.recipes.recipe import build_recipe
+from gan_core.recipes.recipe import build_recipe, data_of
 from gan_core.store import Store
 from gan_core.train.checkpoint import RunPlace
 from gan_core.train.cost import Uncountable, networks_of
-from gan_core.train.loop import data_of
 from gan_core.train.loop import fit as fit  # what the workers run: its source is part of this stage's key
 from pipelines.handles import Shards
 
@@ -35,4 +34,6 @@ def train(
         networks_of(experiment, data)
     if any(taken.distribution == "image" for taken in build_recipe(experiment, data).published()[1].inputs.values()):
         experiment.evaluate.refuse_for_translations()
+    else:
+        experiment.evaluate.refuse_without_translations()
     launch(RunPlace(store, prefix, key), shards.prefix, (shards.parent(), *also_from))

@@ -8,7 +8,7 @@ import pytest
 from gan_core.data.sources.digits import Digits
 from gan_core.errors import DataError
 from gan_core.metrics import agreement
-from gan_core.metrics.agreement import class_agreement, training_subset
+from gan_core.metrics.agreement import class_agreement, classifier, training_subset
 
 
 def digits(split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -23,36 +23,36 @@ def train():
 
 def test_real_test_images_agree_with_their_labels(train):
     images, labels = digits("test")
-    assert class_agreement(*train, images, labels) > 0.97
+    assert class_agreement(classifier(*train)(images), labels) > 0.97
 
 
 def test_requests_one_class_off_are_not_met(train):
     images, labels = digits("test")
-    assert class_agreement(*train, images, (labels + 1) % 10) < 0.03
+    assert class_agreement(classifier(*train)(images), (labels + 1) % 10) < 0.03
 
 
 def test_images_that_ignore_the_request_agree_by_chance(train):
     images, labels = digits("test")
-    assert class_agreement(*train, images, np.random.default_rng(0).permutation(labels)) < 0.2
+    assert class_agreement(classifier(*train)(images), np.random.default_rng(0).permutation(labels)) < 0.2
 
 
 def test_agreement_is_a_plain_float_and_repeats(train):
     images, labels = digits("validation")
-    first, again = (class_agreement(*train, images, labels) for _ in range(2))
+    first, again = (class_agreement(classifier(*train)(images), labels) for _ in range(2))
     assert type(first) is float
     assert first == again
 
 
 def test_batches_do_not_change_agreement(train, monkeypatch):
     images, labels = digits("validation")
-    whole = class_agreement(*train, images, labels)
+    whole = class_agreement(classifier(*train)(images), labels)
     monkeypatch.setattr(agreement, "BATCH", 7)
-    assert class_agreement(*train, images, labels) == whole
+    assert class_agreement(classifier(*train)(images), labels) == whole
 
 
 def test_a_set_of_one_class_agrees_with_requests_for_it(train):
     images = train[0][:10]
-    assert class_agreement(images, np.full(10, 3), images[:4], np.array([3, 3, 3, 1])) == 0.75
+    assert class_agreement(classifier(images, np.full(10, 3))(images[:4]), np.array([3, 3, 3, 1])) == 0.75
 
 
 def test_a_large_training_set_is_thinned_evenly_so_that_sorted_classes_all_take_part():
@@ -65,6 +65,6 @@ def test_a_large_training_set_is_thinned_evenly_so_that_sorted_classes_all_take_
 
 def test_images_and_requests_that_do_not_pair_up_are_refused(train):
     with pytest.raises(DataError, match="3 generated images and 2 requested classes"):
-        class_agreement(*train, train[0][:3], train[1][:2])
+        class_agreement(train[1][:3], train[1][:2])
     with pytest.raises(DataError, match="0 generated images"):
-        class_agreement(*train, train[0][:0], train[1][:0])
+        class_agreement(train[1][:0], train[1][:0])

@@ -15,7 +15,9 @@ from gan_core.config import EvaluateConfig
 from gan_core.data.shards import Shards, Split, open_shards
 from gan_core.data.sources.digits import Digits
 from gan_core.data.write import write_shards
-from gan_core.errors import DataError
+from gan_core.errors import ConfigError, DataError
+from gan_core.metrics import class_accuracy, evidence
+from gan_core.metrics.agreement import Classify, classifier
 from gan_core.metrics.domain import DomainNetwork, train_domain
 from gan_core.metrics.evaluate import measure, requested_labels
 from gan_core.metrics.inception_score import inception_score
@@ -92,11 +94,75 @@ def test_measures_are_those_of_their_own_files(shards: Shards, domain: DomainNet
     assert found["inception_score_domain"] == inception_score(domain.probabilities(made), splits=3, seed=3).mean
 
 
+def test_each_lies_in_its_interval_and_few_images_of_a_class_are_warned_of(
+    shards: Shards, domain: DomainNetwork
+) -> None:
+    config = EvaluateConfig(also=ON_DIGITS)
+    found = measure(shards, of_the_same_classes(shards), requested_labels(shards, config), config, domain)
+    for name in config.also_names:
+        figure = found[name]
+        assert figure.low is not None
+        assert figure.high is not None
+        assert figure.low <= figure.value <= figure.high
+        assert (figure.interval, figure.level) == ("jackknife", 0.95)
+    assert "images of a class are few for 64 features" in (found["class_fd_domain"].warning or "")
+    assert found["memorisation_domain"].high < 0  # type: ignore[operator]
+
+
+def test_the_classifier_of_pixels_is_fitted_once(
+    shards: Shards, domain: DomainNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted = []
+
+    def noted(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Classify:
+        fitted.append(len(images))
+        return classifier(images, labels)
+
+    monkeypatch.setattr(evidence, "classifier", noted)
+    found = values(shards, domain, EvaluateConfig(also=("class_kl",)), shards.split("test").images)
+    assert {"class_agreement", "class_kl"} <= found.keys()
+    assert fitted == [len(shards.split("train"))]
+
+
+def test_what_learns_from_real_images_passed_off_as_generated_knows_real_ones(
+    shards: Shards, domain: DomainNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(class_accuracy, "MOST", 5_000)
+    config = EvaluateConfig(also=("class_accuracy",), networks=("pixels",))
+    wanted, made = requested_labels(shards, config), of_the_same_classes(shards)
+    assert wanted is not None
+    good = measure(shards, made, wanted, config, domain)
+    wrong = measure(shards, made, (wanted + 1) % 10, config, domain)
+    assert min(good[name].value for name in config.also_names) > 0.9
+    assert max(wrong[name].value for name in ("gan_train", "gan_test")) < 0.1
+    assert wrong["gan_real"] == good["gan_real"]
+    assert (good["gan_train"].network, good["gan_real"].n_fake) == ("classifier", 0)
+    assert all(good[name].interval == "wilson" for name in config.also_names)
+
+
+def test_one_image_again_and_again_has_no_diversity_and_the_real_ones_theirs(
+    shards: Shards, domain: DomainNetwork
+) -> None:
+    config, real = EvaluateConfig(also=("feature_diversity",)), shards.split("test").images
+    same = values(shards, domain, config, real)
+    one = values(shards, domain, config, np.repeat(real[:1], len(real), axis=0))
+    assert same["feature_diversity_domain"] == same["feature_diversity_real_domain"] > 1.5
+    assert one["feature_diversity_domain"] == pytest.approx(0, abs=1e-6)
+    assert one["feature_diversity_real_domain"] == same["feature_diversity_real_domain"]
+
+
+def test_what_is_measured_of_translations_alone_is_refused(shards: Shards, domain: DomainNetwork) -> None:
+    config = EvaluateConfig(also=("class_kl", "image_quality"))
+    with pytest.raises(ConfigError, match=r'\["image_quality"\] is not measured .* evaluate.also=\["class_kl"\] works'):
+        values(shards, domain, config, shards.split("test").images)
+
+
 def test_without_labels_what_needs_them_is_left_out(shards: Shards) -> None:
     bare = Shards({name: Split(split.parts, None) for name, split in shards.splits.items()}, shards.shape, 0)
     network = train_domain(bare.split("train"), bare.shape, 0, 0)
-    found = measure(bare, bare.split("test").images, None, EvaluateConfig(also=ON_DIGITS), network)
-    assert {"inception_score_domain", "class_kl", "class_fd_domain", "class_agreement"}.isdisjoint(found)
+    found = measure(bare, bare.split("test").images, None, EvaluateConfig(also=(*ON_DIGITS, "class_accuracy")),
+                    network)
+    assert {"gan_train", "inception_score_domain", "class_kl", "class_fd_domain", "class_agreement"}.isdisjoint(found)
     assert {"sliced_wasserstein_pixels", "memorisation_domain"} <= found.keys()
 
 
@@ -135,6 +201,7 @@ def test_a_network_in_a_file_is_measured_by_and_named(shards: Shards, domain: Do
     ({"networks": ["inceptoin"]}, "did you mean 'inception'"),
     ({"networks": ["dino"]}, "known: domain, pixels, random, inception; others by evaluate.network_files"),
     ({"also": ["memorisation"], "split": "train"}, "evaluate.split=test works"),
+    ({"also": ["class_kl", "membership"], "split": "train"}, "evaluate.also=membership .*; evaluate.split=test works"),
     ({"network_files": {"domain": {"url": "x.pt", "sha256": "0" * 64, "range": "0..1"}}}, "my-domain works"),
     ({"also": ["swd"]}, "sliced_wasserstein"),
 ])

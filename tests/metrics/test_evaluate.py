@@ -114,6 +114,32 @@ def test_measuring_twice_gives_the_same_numbers(shards, domain):
     assert measure(shards, images, labels, config, domain) == measure(shards, images, labels, config, domain)
 
 
+def test_every_value_lies_in_its_interval_and_digits_are_enough(shards, domain):
+    measured = measure(shards, *drawn_from_train(shards, 360), EvaluateConfig(), domain)
+    for name, found in measured.items():
+        assert found.low <= found.value <= found.high
+        assert found.level == 0.95
+        shares = name.startswith(("precision", "recall", "coverage", "class_agreement"))
+        assert found.interval == ("wilson" if shares else "jackknife")
+        assert found.warning is None
+    assert measured["fd_domain"].low > 0
+    assert measured["coverage_domain"].low > 0.85
+
+
+def test_fewer_images_are_less_sure_and_warned_of(shards, domain):
+    many, few = (measure(shards, *drawn_from_train(shards, n), EvaluateConfig(samples=n), domain) for n in (360, 60))
+    for name in ("fd_domain", "kid_domain", "density_pixels", "recall_domain"):
+        assert few[name].high - few[name].low > many[name].high - many[name].low
+    assert "60 images are few for 64 features" in few["fd_domain"].warning
+    assert "evaluate.samples=320 would do" in few["fd_domain"].warning
+
+
+def test_under_twenty_images_only_shares_have_an_interval(shards, domain):
+    for name, found in measure(shards, *drawn_from_train(shards, 12), EvaluateConfig(samples=12), domain).items():
+        jackknifed = name.startswith(("fd", "kid", "density"))
+        assert (found.low is None) == (found.interval is None) == jackknifed
+
+
 def test_a_set_without_labels_has_no_class_agreement(shards):
     bare = unlabelled(shards)
     config = EvaluateConfig(samples=40)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import numpy as np
 import pytest
 
@@ -28,11 +31,12 @@ def by_definition(real: np.ndarray, fake: np.ndarray, k: int) -> Neighbours:
         recall=float(np.mean(recalled)),
         density=float(np.sum(inside)) / (k * len(fake)),
         coverage=float(np.any(inside, axis=1).mean()),
+        density_error=float(np.std(np.sum(inside, axis=0), ddof=1)) / k / len(fake)**0.5,
     )
 
 
 def as_tuple(found: Neighbours) -> tuple[float, ...]:
-    return found.precision, found.recall, found.density, found.coverage
+    return dataclasses.astuple(found)
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])
@@ -65,13 +69,14 @@ def test_more_points_than_a_tile_holds_follow_the_definition_exactly_ties_includ
     assert neighbours(real, fake, k) == Neighbours(
         precision=inside.any(axis=0).mean(), recall=(across <= fake_radii).any(axis=1).mean(),
         density=inside.sum(axis=0).mean() / k, coverage=inside.any(axis=1).mean(),
+        density_error=inside.sum(axis=0).std(ddof=1) / k / math.sqrt(m),
     )
 
 
 def test_levels_at_both_ends_of_uint8_do_not_wrap():
     real = np.zeros((4, 2), np.uint8)
     fake = np.full((4, 2), 255, np.uint8)
-    assert as_tuple(neighbours(real, fake, 1)) == (0, 0, 0, 0)
+    assert as_tuple(neighbours(real, fake, 1)) == (0, 0, 0, 0, 0)
 
 
 def test_points_on_a_line_by_hand():
@@ -99,12 +104,12 @@ def test_a_tie_counts_as_inside_even_when_rounding_parts_it():
 
 def test_balls_of_no_radius_hold_exact_copies():
     real = np.repeat(np.array([[0.1, 0.2, 0.3], [5.1, 5.2, 5.3]]), 4, axis=0)
-    assert as_tuple(neighbours(real, real[:4].copy(), 2)) == (1, 0.5, 2, 0.5)
+    assert as_tuple(neighbours(real, real[:4].copy(), 2)) == (1, 0.5, 2, 0.5, 0)
 
 
 def test_sets_far_apart_share_nothing():
     real = np.random.default_rng(0).normal(size=(30, 4))
-    assert as_tuple(neighbours(real, real + 1000, 5)) == (0, 0, 0, 0)
+    assert as_tuple(neighbours(real, real + 1000, 5)) == (0, 0, 0, 0, 0)
 
 
 def test_a_generator_stuck_on_one_image_is_precise_and_covers_little():

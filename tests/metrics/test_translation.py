@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from gan_core.config import EvaluateConfig, Experiment, experiment_from
-from gan_core.data.shards import Shards, open_shards
+from gan_core.data.shards import Shards, Split, open_shards
 from gan_core.errors import ConfigError, DataError
 from gan_core.metrics.domain import DomainNetwork, train_domain
-from gan_core.metrics.translation import A, B, Images, cycle_error, domain_of, measure_translation
+from gan_core.metrics.translation import A, B, Images, cycle_errors, domain_of, measure_translation
 from tests.domains import PREFIX, translation, write_negatives, written
 
 
@@ -78,6 +78,43 @@ def test_a_translation_that_forgets_the_image_has_the_agreement_of_chance_and_a_
     assert found["coverage_pixels"] < 0.1
 
 
+@pytest.fixture(scope="module")
+def larger(shards: Shards) -> Shards:
+    """The same digits at 16×16: at 8×8 SSIM's window of 11 does not fit."""
+    splits = {name: Split([part.repeat(2, axis=2).repeat(2, axis=3) for part in split.parts], split.labels)
+              for name, split in shards.splits.items()}
+    return dataclasses.replace(shards, splits=splits, shape=(1, 16, 16))
+
+
+def test_images_that_come_back_whole_are_as_like_as_eight_bits_can_tell_and_dimmed_ones_less(larger: Shards) -> None:
+    seen = train_domain(larger.split("validation"), larger.shape, 0, 0)
+    config = {"also": ["image_quality"], "networks": ["pixels"], "samples": 40}
+    whole = values(larger, seen, perfect, **config)
+    dimmed = values(larger, seen, lambda images, label: perfect(images, label) // 2, **config)
+    assert whole["cycle_psnr_a"] == whole["cycle_psnr_b"] == pytest.approx(58.92, abs=0.01)
+    assert whole["cycle_ssim_a"] == whole["cycle_ssim_b"] == pytest.approx(1)
+    assert max(dimmed["cycle_psnr_a"], dimmed["cycle_psnr_b"]) < 15
+    assert max(dimmed["cycle_ssim_a"], dimmed["cycle_ssim_b"]) < 0.8
+
+
+def test_images_smaller_than_ssims_window_are_refused_with_advice(shards: Shards, network: DomainNetwork) -> None:
+    with pytest.raises(DataError, match=r"evaluate.also=image_quality: images of 8x8 .*; leave it out"):
+        values(shards, network, perfect, also=["image_quality"])
+
+
+def test_every_value_lies_in_its_interval(shards: Shards, network: DomainNetwork) -> None:
+    noisy = np.random.default_rng(0).integers(0, 60, (360, 1, 8, 8), np.uint8)
+    found = measure_translation(shards, lambda images, label: perfect(np.maximum(images, noisy), label),
+                                EvaluateConfig(), network)
+    for name, figure in found.items():
+        assert figure.low is not None
+        assert figure.high is not None
+        assert figure.low <= figure.value <= figure.high
+        assert figure.interval == ("wilson" if name.partition("_")[0] in (
+            "precision", "recall", "coverage", "class", "agreement") else "jackknife")
+    assert found["cycle_error_a"].low < found["cycle_error_a"].high  # type: ignore[operator]
+
+
 def test_the_domain_to_go_to_is_the_one_that_is_asked_for(shards: Shards, network: DomainNetwork) -> None:
     asked = []
 
@@ -124,8 +161,9 @@ def test_more_samples_than_the_smaller_domain_has_are_refused(shards: Shards, ne
 
 def test_the_error_of_a_cycle_counts_black_for_white_as_one() -> None:
     black, white = np.zeros((2, 1, 4, 4), np.uint8), np.full((2, 1, 4, 4), 255, np.uint8)
-    assert (cycle_error(black, white), cycle_error(white, black), cycle_error(black, black)) == (1, 1, 0)
-    assert cycle_error(black, np.full_like(black, 51)) == pytest.approx(0.2)
+    assert [cycle_errors(*pair).tolist() for pair in ((black, white), (white, black), (black, black))] == \
+        [[1, 1], [1, 1], [0, 0]]
+    assert cycle_errors(black, np.full_like(black, 51)) == pytest.approx(0.2)
 
 
 def test_a_gate_may_ask_for_them(experiment: Experiment) -> None:

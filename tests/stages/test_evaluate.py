@@ -19,8 +19,10 @@ from gan_core.data.shards import open_shards
 from gan_core.data.source import SPLITS, Example, Source
 from gan_core.data.sources.digits import Digits
 from gan_core.data.write import write_shards
-from gan_core.manifest import artefact, read_manifest
-from gan_core.metrics.translation import cycle_error, domain_of
+from gan_core.manifest import artefact, read_manifest, read_named
+from gan_core.metrics.judge import judge_of
+from gan_core.metrics.membership import membership_auc
+from gan_core.metrics.translation import cycle_errors, domain_of
 from gan_core.models.spec import GeneratorSpec, InputSpec
 from gan_core.options.conditions import Attribute, Conditions
 from gan_core.pictures import GAP
@@ -114,7 +116,7 @@ def test_a_generator_that_translates_is_measured_on_the_images_of_both_domains(
     dark = domain_of(test, 1, 60).images
     there = generator.sample(60, images=dark, label=0)
     back = generator.sample(60, images=there, label=1)
-    assert metrics["cycle_error_b"]["value"] == pytest.approx(cycle_error(dark, back))
+    assert metrics["cycle_error_b"]["value"] == pytest.approx(cycle_errors(dark, back).mean())
     assert metrics["cycle_error_b"]["n_real"] == 60
 
 
@@ -207,3 +209,23 @@ def test_the_facts_of_the_report_name_the_data_the_run_and_the_feature_network(t
     assert first["features"] == handle(Shards, store, f"features/{'f' * 16}").digest
     evaluated(store, experiment)
     assert json.loads(store.read("scores/e/report.json")) == first  # by the network that the store has now
+
+
+@pytest.mark.slow
+def test_what_is_asked_of_the_discriminator_is_measured_of_the_runs_own(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    write_shards(Digits(), store, PREFIX, shard_examples=4096, key="digits")
+    experiment = experiment_from({
+        "name": "judged", "data": {"source": "digits"}, "model": {"recipe": "dcgan", "width": 8},
+        "train": {"images": 64, "batch": 32},
+        "evaluate": {"samples": 100, "networks": ["pixels"], "also": ["membership", "linear_probe"]}})
+    assert train(store, store, experiment)
+    metrics = evaluated(store, experiment)
+    data, run = open_shards(store, PREFIX), read_manifest(store, RUN)
+    assert run is not None
+    judge = judge_of(experiment, data, read_named(store, RUN, run, "networks.safetensors"))
+    known, fresh = (judge.logits(split.images[rows], np.asarray(split.labels)[rows]) for split, rows in (
+        (data.split("train"), np.arange(100) * len(data.split("train")) // 100), (data.split("test"), np.arange(100))))
+    assert metrics["membership_auc"]["value"] == membership_auc(known, fresh)
+    assert metrics["membership_auc"]["low"] < 0.6
+    assert metrics["linear_probe_discriminator"]["value"] > 0.5
