@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
 
 from gan_core.models.checkpointing import again
 from gan_core.models.norm import BatchNorm, each_by_itself
+from tests.workers import run_workers
 
 CHANNELS, ROWS, WORKERS, STEPS = 3, 8, 2, 3
 HALVES = ([0, 1, 4, 5], [2, 3, 6, 7])  # what each worker has of two kinds, 0 … 3 and 4 … 7
@@ -68,7 +68,7 @@ def work(rank: int, folder: str) -> None:
 def worked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two workers found with half the batch each."""
     folder = tmp_path_factory.mktemp("norm")
-    spawn(work, (str(folder),), nprocs=WORKERS)
+    run_workers(work, (str(folder),), WORKERS)
     return folder
 
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.multiprocessing.spawn import spawn
 from torch.nn.functional import grid_sample
 
 from gan_core.data.augment import shifted
 from gan_core.options.losses import Ada
 from gan_core.recipes.ada import TRANSFORMS, AdaAugment, _hue_turned, resampled
 from gan_core.recipes.draw import Draw
+from tests.workers import run_workers
 
 N, WORKERS = 12, 2
 SHAPES = [(1, 8, 8), (3, 32, 32), (4, 16, 16), (1, 28, 28), (2, 8, 12)]
@@ -314,7 +314,7 @@ def control(rows: slice) -> list[dict[str, Tensor]]:
 def test_each_of_two_workers_holds_after_every_step_what_one_alone_holds(tmp_path: Path) -> None:
     whole = control(slice(None))
     assert any(not torch.equal(before["probability"], after["probability"]) for before, after in pairwise(whole))
-    spawn(work, (str(tmp_path),), nprocs=WORKERS)
+    run_workers(work, (str(tmp_path),), WORKERS)
     for rank in range(WORKERS):
         for theirs, want in zip(torch.load(tmp_path / f"{rank}.pt", weights_only=True), whole, strict=True):
             assert theirs.keys() == want.keys()

@@ -11,11 +11,11 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.multiprocessing.spawn import spawn
 
 from gan_core.data.sampler import share
 from gan_core.recipes.draw import Draw
 from gan_core.recipes.image_pool import ImagePool
+from tests.workers import run_workers
 
 SHAPE = (1, 2, 2)
 CPU = torch.device("cpu")
@@ -128,7 +128,7 @@ def work(rank: int, folder: str) -> None:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, int, int], dict[str, object]]:
     """What a worker of several returned and holds: (world, parts, rank)."""
     folder = tmp_path_factory.mktemp("pool")
-    spawn(work, (str(folder),), nprocs=3)
+    run_workers(work, (str(folder),), 3)
     return lambda *of: torch.load(Path(folder) / f"{'-'.join(map(str, of))}.pt", weights_only=True)
 
 

@@ -15,7 +15,6 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
 from torch.nn.functional import relu
 
 from gan_core.config import Config, Experiment, experiment_from
@@ -31,6 +30,7 @@ from gan_core.registry import RECIPE_OPTIONS, RECIPES
 from gan_core.store import Store
 from gan_core.train.state import TrainState
 from tests.train.runs import RUN, close_enough, curves, equal, finished, last_state, stop_at, train
+from tests.workers import run_workers
 
 GENERATORS, DISCRIMINATORS = ("to_dark", "to_light"), ("judge_dark", "judge_light")
 WORKERS = 2
@@ -194,7 +194,7 @@ def test_two_workers_with_half_the_batch_take_the_steps_one_takes_with_all_of_it
     raw = settings.as_json() | {"train": {**settings.as_json()["train"], "images": 192, "precision": "float32"}}
     alone = Store(tmp_path / "alone")
     train(alone, digits_store, experiment_from(raw))
-    spawn(work, (raw, digits_store.url, str(tmp_path)), nprocs=WORKERS)
+    run_workers(work, (raw, digits_store.url, str(tmp_path)), WORKERS)
     shared = Store(tmp_path / "store")
     assert finished(shared).facts["worlds"] == [WORKERS]
     assert close_enough(last_state(shared), last_state(alone), learning_rate=1e-3)

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from torch.multiprocessing.spawn import spawn
 
 from gan_core.config import Experiment, experiment_from, with_overrides
 from gan_core.errors import ConfigError
@@ -27,6 +26,7 @@ from gan_core.train.memory import available, of_host
 from gan_core.train.state import TrainState
 from gan_core.train.step import Step
 from gan_core.train.too_large import at_most, bytes_needed, refuse_what_does_not_fit, too_large
+from tests.workers import run_workers
 
 CHECKPOINTING = ("model.generator.checkpointing=true", "model.discriminator.checkpointing=true")
 PLAIN: dict[str, Any] = {"conditional": False, "penalties": {"r1": None}}
@@ -301,7 +301,7 @@ def test_workers_refuse_together_with_the_cost_that_one_of_them_counts(tmp_path:
     left = available(CPU)
     assert left is not None
     experiment = too_many_images(left)
-    spawn(work, (str(tmp_path), experiment.as_json()), nprocs=2)
+    run_workers(work, (str(tmp_path), experiment.as_json()), 2)
     said = [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)]
     needs = [re.findall(r"needs ([\d,.]+ GiB) on each of 2 workers", line) for line in said]
     assert needs[0] == needs[1] != []

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from torch.multiprocessing.spawn import spawn
 
 from gan_core.config import Experiment, experiment_from
 from gan_core.errors import GanError
@@ -22,6 +21,7 @@ from gan_core.registry import RECIPE_OPTIONS, RECIPES
 from gan_core.store import Store
 from gan_core.systems.dcgan import Dcgan as DcganOptions
 from tests.train.runs import Scripted, close_enough, curves, equal, finished, last_state, stop_at, train
+from tests.workers import run_workers
 
 pytestmark = pytest.mark.slow
 
@@ -97,7 +97,7 @@ def disagree(rank: int, settings: dict[str, Any], digits: str, folder: str) -> N
 def folder(tmp_path_factory: pytest.TempPathFactory, digits_store: Store, experiment: Make) -> Path:
     """What three processes made."""
     folder = tmp_path_factory.mktemp("three")
-    spawn(work, (raw(experiment), digits_store.url, str(folder)), nprocs=WORKERS)
+    run_workers(work, (raw(experiment), digits_store.url, str(folder)), WORKERS)
     return folder
 
 

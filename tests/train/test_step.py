@@ -11,7 +11,6 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.multiprocessing.spawn import spawn
 
 from gan_core.config import Experiment, experiment_from
 from gan_core.data.batches import Batches
@@ -23,6 +22,7 @@ from gan_core.train.distributed import Workers
 from gan_core.train.state import TrainState
 from gan_core.train.step import Step
 from gan_core.train.switches import Switches
+from tests.workers import run_workers
 
 STEPS = 3
 Make = Callable[..., Experiment]
@@ -115,7 +115,7 @@ def shared(
     folder = tmp_path_factory.mktemp("steps")
     elastic = {"workers": {"min": 1, "max": 4}}
     raw = {name: settings(experiment, **case, **elastic).as_json() for name, case in CASES.items()}
-    spawn(work, (raw, digits_store.url, str(folder)), nprocs=max(WORLDS))
+    run_workers(work, (raw, digits_store.url, str(folder)), max(WORLDS))
     return lambda world, name: torch.load(Path(folder) / f"{world}-{name}.pt", weights_only=True)
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from torch.multiprocessing.spawn import spawn
 
 from gan_core.config import Experiment, experiment_from
 from gan_core.manifest import MANIFEST, Manifest, read_manifest
@@ -23,6 +22,7 @@ from gan_core.store import Store
 from gan_core.train.checkpoint import RunPlace
 from tests.conftest import TINY
 from tests.train.runs import Scripted, close_enough, equal, run_main, stop_at, train
+from tests.workers import run_workers
 
 pytestmark = pytest.mark.slow
 
@@ -149,7 +149,7 @@ def test_two_workers_begin_at_the_same_checkpoint_though_one_sees_a_newer(
     """An overtaken attempt may finish its last write between the looks of two workers."""
     for rank, stop in enumerate((128, 256)):
         train(Store(tmp_path / str(rank)), digits_store, experiment(), stop_at(stop))
-    spawn(work, (experiment().as_json(), digits_store.url, str(tmp_path)), nprocs=2)
+    run_workers(work, (experiment().as_json(), digits_store.url, str(tmp_path)), 2)
     assert [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)] == [[256, 384, 512]] * 2
 
 
