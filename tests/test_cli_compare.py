@@ -166,7 +166,7 @@ def test_long_runs_and_large_pictures_of_many_versions_stay_below_three_megabyte
     store, draw = Store(tmp_path), np.random.default_rng(0)
     curves = [{"position": i, **{f"loss/{j}": float(value) for j, value in enumerate(row)}}
               for i, row in enumerate(draw.normal(size=(2000, 5)))]
-    names = [a_version(store, "digits", FIRST, curves=curves, noise=2000) for _ in range(3)]
+    names = [a_version(store, "digits", FIRST, curves=curves, noise=1000) for _ in range(3)]
     assert len(page_of(store, *names).encode()) < LIMIT
 
 

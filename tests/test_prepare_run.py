@@ -102,6 +102,7 @@ def test_what_workers_find_unusable_stops_it_in_one_line(tmp_path: Path) -> None
     assert (kept["quarantined"], sum(kept["splits"].values())) == (1, COUNT - 1)
 
 
+@pytest.mark.system  # make test has one in tests/test_cli_dataset.py
 def test_a_plug_in_file_is_loaded_by_the_workers(tmp_path: Path) -> None:
     file = tmp_path / "ramps.py"
     file.write_text(
