@@ -1,6 +1,6 @@
 """What metrics cost: ours and another way, measured in turn, as JSON lines.
 
-    python benchmarks/metrics.py [--only fd2048_vs_sqrtm] [--repeats 5]
+    python benchmarks/metrics.py [--only fd2048_vs_sqrtm] [--repeats 5] [--samples 10000]
 
 fd64_vs_sqrtm, fd512_vs_sqrtm, fd2048_vs_sqrtm
                           s of tr (Σa Σb)^½, the part of the Fréchet distance that takes time, of covariances of that
@@ -9,7 +9,11 @@ fd2048_vs_torchmetrics    the same against torchmetrics' formula: the sum of the
 prdc_10000                s of precision, recall, density and coverage of 10,000 examples against as many, 64 float32
                           features, against whole matrices of distances in numpy
 prdc_10000_pixels         the same of 784 pixel levels, uint8
-…_peak                    MiB that a process of its own holds at its peak, Python and numpy included
+evaluate_10000            s of all that evaluate measures of a generator by default (benchmarks/evaluating.py), of 10,000
+                          samples and as many real images; ours alone
+evaluate_10000_generate, evaluate_10000_features, evaluate_10000_metrics
+                          the parts of that: the generator, the feature network, the rest
+…_peak                    MiB that a process of its own holds at its peak, Python, numpy and what it imports included
 
 ratio: how many times faster, or smaller, ours is.  Both sides have float64 and all threads, and must agree.
 """
@@ -23,12 +27,12 @@ import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from demo import hardware
@@ -42,6 +46,7 @@ from gan_core.metrics.neighbours import Neighbours, neighbours
 SECONDS = 0.3  # that one measurement of a trace takes at least
 POINTS, K = 10_000, 5
 
+T = TypeVar("T")
 Trace = Callable[[NDArray[np.float64], NDArray[np.float64]], float]
 Shares = Callable[[NDArray[Any], NDArray[Any], int], Neighbours]
 
@@ -57,10 +62,12 @@ def main() -> None:
                                           other_is="torchmetrics' formula, torch.linalg.eigvals in float64"),
         "prdc_10000": partial(shares, pixels=False),
         "prdc_10000_pixels": partial(shares, pixels=True),
+        "evaluate_10000": lambda name, repeats: evaluation(a.samples, repeats),
     }
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--only", nargs="+", choices=[*comparisons], default=[*comparisons], metavar="NAME")
     cli.add_argument("--repeats", type=int, default=5, help="measurements of each side; default %(default)s")
+    cli.add_argument("--samples", type=int, default=POINTS, help="of evaluate_10000, which is then named for them")
     a = cli.parse_args()
     for name in a.only:
         comparisons[name](name=name, repeats=a.repeats)
@@ -106,7 +113,8 @@ def seconds(work: Callable[[], object]) -> float:
 
 def shares(*, pixels: bool, name: str, repeats: int) -> None:
     """Each measurement in a process of its own, whose peak is then that side's."""
-    measured = [[alone(side, pixels) for side in (neighbours, whole_matrices)] for _ in range(repeats)]
+    sides = (neighbours, whole_matrices)
+    measured = [[alone(measured_here, side, pixels) for side in sides] for _ in range(repeats)]
     for ours, theirs in measured:
         assert np.allclose(ours.found, theirs.found, atol=1e-3), f"{ours.found} and {theirs.found} are not of one set"
     for suffix, what, unit in (("", "seconds", "s"), ("_peak", "peak", "MiB")):
@@ -123,9 +131,9 @@ class Measured:
     found: tuple[float, ...]
 
 
-def alone(side: Shares, pixels: bool) -> Measured:
+def alone(work: Callable[..., T], *given: object) -> T:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(measured_here, side, pixels).result()
+        return process.submit(work, *given).result()
 
 
 def measured_here(side: Shares, pixels: bool) -> Measured:
@@ -138,9 +146,14 @@ def measured_here(side: Shares, pixels: bool) -> Measured:
     start = time.perf_counter()
     found = side(real, fake, K)
     elapsed = time.perf_counter() - start
+    return Measured(elapsed, peak(), astuple(found))
+
+
+def peak() -> float:
+    """MiB that this process has held at most."""
     status = Path("/proc/self/status").read_text().splitlines()
-    (peak,) = (line.split()[1] for line in status if line.startswith("VmHWM"))
-    return Measured(elapsed, int(peak) / 1024, astuple(found))
+    (held,) = (line.split()[1] for line in status if line.startswith("VmHWM"))
+    return int(held) / 1024
 
 
 def whole_matrices(real: NDArray[Any], fake: NDArray[Any], k: int) -> Neighbours:
@@ -157,13 +170,30 @@ def whole_matrices(real: NDArray[Any], fake: NDArray[Any], k: int) -> Neighbours
                       density=float(inside.sum(axis=0).mean()) / k, coverage=float(inside.any(axis=1).mean()))
 
 
-def report(name: str, ours: float, other: float, other_is: str, unit: str) -> None:
-    """One comparison with what it was measured on."""
+def evaluation(samples: int, repeats: int) -> None:
+    """Each evaluation in a process of its own."""
+    measured = [alone(evaluated_here, samples) for _ in range(repeats)]
+    for part in measured[0]:
+        ours = float(np.median([one[part] for one in measured]))
+        report(f"evaluate_{samples}{part}", ours, None, "", "MiB" if part == "_peak" else "s")
+
+
+def evaluated_here(samples: int) -> dict[str, float]:
+    """By the suffix of its name: seconds of all and of each part, and the peak."""
+    from evaluating import evaluated  # here only: it imports torch
+
+    parts = {f"_{part}": seconds for part, seconds in asdict(evaluated(samples)).items()}
+    return {"": sum(parts.values()), **parts, "_peak": peak()}
+
+
+def report(name: str, ours: float, other: float | None, other_is: str, unit: str) -> None:
+    """One figure, beside another's where there is one, with what it was measured on."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=Path(__file__).parent, capture_output=True,
                             text=True, check=False)
+    beside = {} if other is None else {"other": float(f"{other:.3g}"), "ratio": round(other / ours, 2),
+                                       "other_is": other_is}
     print(json.dumps({
-        "name": name, "ours": float(f"{ours:.3g}"), "other": float(f"{other:.3g}"), "unit": unit,
-        "ratio": round(other / ours, 2), "other_is": other_is, "commit": commit.stdout.strip(),
+        "name": name, "ours": float(f"{ours:.3g}"), "unit": unit, **beside, "commit": commit.stdout.strip(),
         "versions": tool_versions() | {"scipy": version("scipy")}, "hardware": hardware(),
     }), flush=True)
 
