@@ -9,7 +9,7 @@ fd2048_vs_torchmetrics    the same against torchmetrics' formula: the sum of the
 prdc_10000                s of precision, recall, density and coverage of 10,000 examples against as many, 64 float32
                           features, against whole matrices of distances in numpy
 prdc_10000_pixels         the same of 784 pixel levels, uint8
-evaluate_10000            s of all that evaluate measures of a generator by default (benchmarks/evaluating.py), of 10,000
+evaluate_10000            s of all that evaluate measures of a generator by default, benchmarks/evaluating.py, of 10,000
                           samples and as many real images; ours alone
 evaluate_10000_generate, evaluate_10000_features, evaluate_10000_metrics
                           the parts of that: the generator, the feature network, the rest
