@@ -29,7 +29,7 @@ from pipelines.models import (
     resolve,
 )
 from pipelines.records import RECORDS_READ, RunRecord
-from pipelines.report_json import REPORT_JSON
+from pipelines.report_names import REPORT_JSON
 
 MOST_VERSIONS = 8  # one colour each
 CODE_STAGES = ("prepare", "train", "evaluate")

@@ -25,15 +25,13 @@ from pipelines.pages import page
 from pipelines.parts import FIGURES, Made, Parts
 from pipelines.report_classes import cells, shown
 from pipelines.report_data import bars, shape_words
+from pipelines.report_names import MARKER, number
 from pipelines.svg import svg_of
 from pipelines.usage import usage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
-MARKER = Markup("<!-- against other versions -->")
-"""Where publishing puts how the version stands against others, which is not known before."""
 
 MEANINGS = {
     "fd": "Fréchet distance; lower is better",
@@ -239,12 +237,6 @@ def table(metrics: Mapping[str, Value], gate: Mapping[str, Mapping[str, float | 
         ))
     unmeasured = [name for name in gate if name not in metrics]
     return rows + [Row(name, "", "not measured", "", _bound(gate[name]), False) for name in unmeasured]
-
-
-def number(value: float) -> str:
-    """Four decimals where they say something, else four digits; with a minus sign as wide as a digit."""
-    text = f"{value:.4f}" if 0.001 <= abs(value) < 10 or value == 0 else f"{value:.4g}"
-    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _terms(measured: Value) -> str:

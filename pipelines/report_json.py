@@ -34,9 +34,6 @@ from gan_core.train.trouble import Spell, history
 from pipelines.parts import Parts
 from pipelines.report import Report, table
 
-REPORT_JSON = "report.json"
-AGAINST = "against"
-
 
 def report_json(report: Report, metrics: Mapping[str, Mapping[str, Any]]) -> str:
     """The file's text.  metrics: as in metrics.json, whose values are the report's."""

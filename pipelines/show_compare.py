@@ -11,7 +11,7 @@ from rich.text import Text
 from pipelines.compare import Cell, Comparison, Metric
 from pipelines.compare_words import Row, gaps, origin_rows, refusals, setting_rows
 from pipelines.intervals import between
-from pipelines.report import number
+from pipelines.report_names import number
 from pipelines.show import LOG_WIDTH
 
 BEST, NONE, DIFFERS, WITHIN = "★", "—", "≠", "≈"

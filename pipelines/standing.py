@@ -20,8 +20,7 @@ from gan_core.store import Store
 from pipelines.compare import Comparison, Metric, compare
 from pipelines.compared_version import Version, read_version, version_of
 from pipelines.models import CHAMPION, current_alias, now, previous_version, version_prefix
-from pipelines.report import MARKER
-from pipelines.report_json import AGAINST, REPORT_JSON
+from pipelines.report_names import AGAINST, MARKER, REPORT_JSON
 
 PREVIOUS = "previous"
 REPORT = "report.html"

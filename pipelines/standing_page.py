@@ -10,7 +10,7 @@ from pipelines.compare_words import setting_rows
 from pipelines.intervals import between
 from pipelines.models import CHAMPION
 from pipelines.pages import page
-from pipelines.report import number
+from pipelines.report_names import number
 from pipelines.standing import Other, Standing, reasons
 
 FEW_SETTINGS = 8  # that are not folded away

@@ -14,7 +14,7 @@ import pytest
 from gan_core.manifest import read_manifest
 from gan_core.store import Store
 from pipelines.models import current_alias, set_alias
-from pipelines.report import MARKER
+from pipelines.report_names import MARKER
 from pipelines.stages import publish as stage
 from pipelines.standing_page import FEW_SETTINGS
 from tests.artefacts import flip_a_byte, publish_as

@@ -31,7 +31,8 @@ from pipelines.handles import Shards, Trained
 from pipelines.looks import Looking, Place, in_turn, networks_of
 from pipelines.parts import Made
 from pipelines.report import MOST_GRIDS, Report, spread, write_report
-from pipelines.report_json import REPORT_JSON, report_json
+from pipelines.report_json import report_json
+from pipelines.report_names import REPORT_JSON
 from pipelines.report_parts import Compared, parts_of
 
 PER_CLASS = 10  # samples of each class in the grid: one row a class
