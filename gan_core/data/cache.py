@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 _open_here: Counter[Path] = Counter()  # how often this process has each copy open
 _counting = threading.RLock()  # an owner may be collected while it is held
 _T = TypeVar("_T")
+_Item = TypeVar("_Item")
 
 
 def cache_bound() -> int:
@@ -58,10 +59,10 @@ def is_whole(path: Path, file: File) -> bool:
         return False
 
 
-def in_parallel(work: Callable[[File], _T], files: Sequence[File]) -> list[_T]:
-    """The results of `work`, in the order of the files.  Hashing and network leave Python's lock to others."""
+def in_parallel(work: Callable[[_Item], _T], items: Sequence[_Item]) -> list[_T]:
+    """The results of `work`, in the order of the items.  Hashing and network leave Python's lock to others."""
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(work, files))
+        return list(pool.map(work, items))
 
 
 class Cache:
