@@ -47,8 +47,8 @@ def also_measured(evidence: Evidence) -> Found:
 
     Without labels, inception_score_domain, class_kl, class_fd, class_accuracy and linear_probe are left out; class_fd
     and class_accuracy also of a generator that is asked for no class.  DataError, with advice, for images that a
-    measure cannot take, and for what needs a discriminator where the evidence has none.  ConfigError for what is measured of
-    translations.
+    measure cannot take, and for what needs a discriminator where the evidence has none.  ConfigError for what is
+    measured of translations.
     """
     evidence.config.refuse_without_translations()
     of = _Measures(evidence)
