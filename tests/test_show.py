@@ -15,7 +15,8 @@ from tests.artefacts import an_experiment, finish_run, finish_scores, publish_as
 def test_a_figure_that_few_examples_bend_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Store(tmp_path)
     warned = {"value": 12.5, "n_real": 60, "n_fake": 60, "split": "test", "seed": 0, "network": "domain", "low": 10.0,
-              "high": 15.0, "level": 0.95, "warning": "60 images are few for 64 features; evaluate.samples=320 would do"}
+              "high": 15.0, "level": 0.95,
+              "warning": "60 images are few for 64 features; evaluate.samples=320 would do"}
     run = finish_run(store)
     published = publish_as(store, "p1", run, finish_scores(store, run, metrics={"fd_domain": warned}))
     result_table(store, an_experiment(), Outcome((), published.uri, None))
