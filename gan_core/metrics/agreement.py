@@ -59,9 +59,9 @@ def decided(fitted: Any, pixels: NDArray[np.float64]) -> NDArray[np.int64]:
     vectors, weights = fitted.support_vectors_, fitted.dual_coef_
     apart = np.square(pixels).sum(axis=1)[:, None] + np.square(vectors).sum(axis=1) - 2 * pixels @ vectors.T
     kernel = np.exp(-fitted.gamma * np.maximum(apart, 0))
-    classes = np.asarray(fitted.classes_, np.int64)
+    classes: NDArray[np.int64] = np.asarray(fitted.classes_, np.int64)
     if len(classes) == 2:  # scikit-learn turns the signs round where there is one pair alone
-        return classes[(kernel @ weights[0] + fitted.intercept_[0] > 0).astype(np.int64)]
+        return np.take(classes, (kernel @ weights[0] + fitted.intercept_[0] > 0).astype(np.int64))
     ends = np.cumsum(fitted.n_support_)
     of = [slice(end - count, end) for end, count in zip(ends, fitted.n_support_, strict=True)]
     votes = np.zeros((len(pixels), len(classes)), np.int64)
@@ -69,7 +69,7 @@ def decided(fitted: Any, pixels: NDArray[np.float64]) -> NDArray[np.int64]:
         first = kernel[:, of[a]] @ weights[b - 1, of[a]] + kernel[:, of[b]] @ weights[a, of[b]] + bias > 0
         votes[:, a] += first
         votes[:, b] += ~first
-    return classes[votes.argmax(axis=1)]
+    return np.take(classes, votes.argmax(axis=1))
 
 
 def training_subset(n: int) -> NDArray[np.int64]:
