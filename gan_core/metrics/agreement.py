@@ -61,7 +61,8 @@ def decided(fitted: Any, pixels: NDArray[np.float64]) -> NDArray[np.int64]:
     kernel = np.exp(-fitted.gamma * np.maximum(apart, 0))
     classes: NDArray[np.int64] = np.asarray(fitted.classes_, np.int64)
     if len(classes) == 2:  # scikit-learn turns the signs round where there is one pair alone
-        return np.take(classes, (kernel @ weights[0] + fitted.intercept_[0] > 0).astype(np.int64))
+        second: NDArray[np.int64] = classes[(kernel @ weights[0] + fitted.intercept_[0] > 0).astype(np.int64)]
+        return second
     ends = np.cumsum(fitted.n_support_)
     of = [slice(end - count, end) for end, count in zip(ends, fitted.n_support_, strict=True)]
     votes = np.zeros((len(pixels), len(classes)), np.int64)
@@ -69,7 +70,8 @@ def decided(fitted: Any, pixels: NDArray[np.float64]) -> NDArray[np.int64]:
         first = kernel[:, of[a]] @ weights[b - 1, of[a]] + kernel[:, of[b]] @ weights[a, of[b]] + bias > 0
         votes[:, a] += first
         votes[:, b] += ~first
-    return np.take(classes, votes.argmax(axis=1))
+    chosen: NDArray[np.int64] = classes[votes.argmax(axis=1)]
+    return chosen
 
 
 def training_subset(n: int) -> NDArray[np.int64]:
