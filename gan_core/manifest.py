@@ -22,8 +22,9 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from gan_core.config import Config
+from gan_core.disk import flush, no_room
 from gan_core.errors import DamagedFile
-from gan_core.store import Store, flush, no_room
+from gan_core.store import Store
 
 MANIFEST = "MANIFEST.json"
 CLAIM = "CLAIM.json"
@@ -128,9 +129,17 @@ def read_manifest(store: Store, prefix: str) -> Manifest | None:
 
 
 def missing_files(store: Store, prefix: str, manifest: Manifest) -> list[str]:
-    """Files that are not there at the size the manifest states.  Cheap: sizes only."""
+    """Files that are not there at the size the manifest states.  Cheap: sizes only.
+
+    A listing may lag behind what was written, so what it lacks is asked for by name.  Once one is really missing, the
+    listing is believed about the others: they may be many.
+    """
     sizes = store.sizes(prefix)
-    return [f.path for f in manifest.files if sizes.get(f.path) != f.size]
+    unlisted = [f for f in manifest.files if sizes.get(f.path) != f.size]
+    for done, file in enumerate(unlisted):
+        if store.sizes(f"{prefix}/{file.path}").get(".") != file.size:
+            return [f.path for f in unlisted[done:]]
+    return []
 
 
 def damaged_files(store: Store, prefix: str, manifest: Manifest) -> list[str]:

@@ -11,12 +11,31 @@ from gan_core.errors import GanError
 
 PASSING = {errno.EAGAIN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETRESET, errno.ENETUNREACH}
 PASSING_STATUS = {408, 409, 429, *range(500, 600)} - {501, 505}  # of HTTP; 409: of two writers at once, try again
+REFUSED_STATUS = {*range(300, 500)} - {404, 412}
 PASSING_KINDS = {  # by name: a store on a disk needs none of these packages
     "botocore.exceptions.ConnectionError", "botocore.exceptions.HTTPClientError",
     "botocore.exceptions.IncompleteReadError", "botocore.parsers.ResponseParserError",
     "aiohttp.client_exceptions.ClientConnectionError", "aiohttp.client_exceptions.ClientPayloadError",
     "http.client.IncompleteRead", "socket.gaierror",
 }
+NO_BUCKET = "NoSuchBucket"
+CHECKS = {  # by S3's code for an error, or the name of its class: what a person should look at
+    NO_BUCKET: "name an existing bucket",
+    "InvalidBucketName": "name an existing bucket",
+    "AccessDenied": "have the credentials allowed to list, read, write and delete there",
+    "ExpiredToken": "renew the credentials: their time is over",
+    "TokenRefreshRequired": "renew the credentials: their time is over",
+    "InvalidToken": "export the AWS_SESSION_TOKEN that belongs to the key, or none",
+    "InvalidAccessKeyId": "export an AWS_ACCESS_KEY_ID that this store knows, and look at AWS_ENDPOINT_URL",
+    "SignatureDoesNotMatch": "export the AWS_SECRET_ACCESS_KEY that belongs to the key",
+    "RequestTimeTooSkewed": "set this machine's clock",
+    "AuthorizationHeaderMalformed": "export the bucket's region as AWS_DEFAULT_REGION",
+    "PermanentRedirect": "export the bucket's region as AWS_DEFAULT_REGION",
+    "QuotaExceeded": "make room in the bucket, or have its quota raised",
+    "NoCredentialsError": "export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "PartialCredentialsError": "export both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+}
+LOOK_AT_ALL = "look at the credentials, at what they may do in the bucket, and at this machine's clock"
 SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 SHORTEST_SECRET = 8  # characters; test set-ups use words such as "test", which stand in innocent places too
 
@@ -33,20 +52,50 @@ def transient(error: BaseException) -> bool:
         return False
     if any(isinstance(cause, ConnectionError | TimeoutError) for cause in causes):
         return True
-    statuses = [status for cause in causes if (status := _http_status(cause)) is not None]
-    if statuses:
-        return statuses[-1] in PASSING_STATUS
+    status = http_status(error)
+    if status is not None:
+        return status in PASSING_STATUS
     return any(_is_passing(cause) for cause in causes)
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, in one line without secrets."""
+    """What went wrong, in one line without secrets; what an S3 store refused begins with its code for it."""
     line = next(filter(None, map(_said, _causes(error))), type(error).__name__)
+    code = _code(error)
+    if code and code not in line:
+        line = f"{code}: {line}"
     line = re.sub(r"://[^/@\s]+@", "://", line)
     for secret in (os.environ.get(name, "") for name in SECRETS):
         if len(secret) >= SHORTEST_SECRET:
             line = line.replace(secret, "***")
     return line
+
+
+def what_to_check(error: BaseException) -> str | None:
+    """What a person should do about an error that does not pass; None when no store refused anything.
+
+    Of what is not there, a missing bucket alone is something to do about.
+    """
+    code = _code(error)
+    if isinstance(error, FileNotFoundError | FileExistsError) and code != NO_BUCKET:
+        return None
+    names = [*([code] if code else []), *(type(cause).__name__ for cause in _causes(error))]
+    known = next((CHECKS[name] for name in names if name in CHECKS), None)
+    return known or (LOOK_AT_ALL if http_status(error) in REFUSED_STATUS else None)
+
+
+def http_status(error: BaseException) -> int | None:
+    """What a server answered, of the oldest cause that knows; None when none did."""
+    return next((status for cause in reversed([*_causes(error)]) if (status := _status(cause)) is not None), None)
+
+
+def _code(error: BaseException) -> str | None:
+    """S3's own name for what went wrong, from botocore's `response`; for want of a body, as of HEAD, the status."""
+    for cause in _causes(error):
+        response = getattr(cause, "response", None)
+        if isinstance(response, dict):
+            return str(response.get("Error", {}).get("Code") or "") or None
+    return None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -63,7 +112,7 @@ def _said(error: BaseException) -> str:
     return said if not said or isinstance(error, OSError | GanError) else f"{type(error).__name__}: {said}"
 
 
-def _http_status(error: BaseException) -> int | None:
+def _status(error: BaseException) -> int | None:
     """What the server answered: botocore keeps it in `response`, others in an attribute of their own."""
     response = getattr(error, "response", None)
     codes = [getattr(error, name, None) for name in ("status", "status_code", "code")]

@@ -4,34 +4,44 @@
 - `create` makes an object only where there is none, whoever else tries (O_EXCL's promise; `If-None-Match: *` on S3);
 - a path never leaves the root.
 
-Credentials come from the environment alone, so that no store can be pickled, printed or logged with a secret in it.
+What a remote store does not answer is asked again for GAN_STORE_PATIENCE_S; then, and at once for what it refuses,
+there is one StoreError with advice.  A local disk is asked once, and its errors come as they are.  Credentials
+come from the environment alone, so that no store can be pickled, printed or logged with a secret in it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
+import logging
 import os
 import re
 import shutil
 import socket
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from gan_core.disk import copy_whole, write_aside
 from gan_core.errors import ConfigError, StoreError
-from gan_core.outages import reason, transient
+from gan_core.outages import http_status, reason, transient, what_to_check
+from gan_core.patience import Patience, store_patience
 
 DEFAULT_STORE = "./store"
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 STAGING = ".staging"  # parts of artefacts that are not finished; nothing reads it
+CONNECT_S, ANSWER_S = 5.0, 20.0  # that an S3 server may take to accept, and be silent before its next byte
+PART = 8 * 2**20  # bytes of a large file that travel in one request, beside others
+TAKEN = {409, 412}  # what servers answer who writes only where there is nothing
+MARK = "gan-create"  # in an S3 object's metadata: which call of `create` made it
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,20 +58,25 @@ class Store:
     ConfigError when the URL's protocol is not known or its package is missing.
     """
 
+    _once = False
+
     def __init__(self, url: str | Path = DEFAULT_STORE) -> None:
         self.url = _whole_url(str(url))
         if holds_password(self.url):
             raise ConfigError("--store: the URL holds a password, which would be kept with every result; leave it out "
                               "and export the credentials, for S3 as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-        # a listing remembered from before another process wrote would be a wrong answer
-        fresh = {"use_listings_cache": False, "skip_instance_cache": True} if "s3" in self.url.split("://")[0] else {}
-        try:
-            self._fs: Any
-            self._fs, self._root = fsspec.core.url_to_fs(self.url, **fresh)
-        except (ValueError, ImportError) as error:
-            raise ConfigError(f"--store {url}: {error}; ./store and s3://bucket/prefix work") from None
-        self._root = self._root.rstrip("/")
+        self._seconds = store_patience()
+        self._fs: Any
+        self._fs, self._root = _opened(self.url)
         self.is_local = isinstance(self._fs, LocalFileSystem)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the client, whose settings would not all travel."""
+        return {name: value for name, value in self.__dict__.items() if name != "_fs"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._fs, _ = _opened(self.url)
 
     def __repr__(self) -> str:
         return f"Store({self.url!r})"
@@ -76,81 +91,62 @@ class Store:
             raise StoreError(f"{self.uri(path)}: is not on a local disk")
         return Path(self._full(path))
 
+    def once(self) -> Self:
+        """The same store for whoever has patience of their own: everything is tried once, and errors come raw."""
+        same = object.__new__(type(self))
+        same.__dict__.update(self.__dict__, _once=True)
+        return same
+
     def exists(self, path: str) -> bool:
-        return bool(self._fs.exists(self._full(path)))
+        if self.is_local:
+            return bool(self._fs.exists(self._full(path)))
+        try:
+            self._tried(path, lambda: self._fs.info(self._full(path)))
+        except FileNotFoundError:
+            return False
+        return True
 
     def read(self, path: str) -> bytes:
         """FileNotFoundError when there is no such object."""
-        return bytes(self._fs.cat_file(self._full(path)))
+        return self._tried(path, lambda: bytes(self._fs.cat_file(self._full(path))))
 
     def write(self, path: str, data: bytes) -> None:
         """Writes or replaces one whole object.  StoreError when there is no room."""
-        if self.is_local:
-            aside = self._aside(path, data)
-            os.replace(aside, self._full(path))  # noqa: PTH105 - both are strings of one file system
-        else:
-            self._fs.pipe_file(self._full(path), _plain(data))
+        self._tried(path, lambda: self._write(path, data))
 
     def create(self, path: str, data: bytes) -> None:
         """Writes one whole object where there is none.  FileExistsError when there is one, also in a race."""
-        if self.is_local:
-            aside = self._aside(path, data)
-            try:
-                os.link(aside, self._full(path))  # fails where the target exists; content and all
-            finally:
-                aside.unlink()
-            return
-        try:
-            self._fs.pipe_file(self._full(path), _plain(data), mode="create")
-        except OSError as error:
-            if isinstance(error, FileExistsError) or self.exists(path):
-                raise FileExistsError(self.uri(path)) from None
-            raise
+        mark = uuid.uuid4().hex
+        self._tried(path, lambda: self._create(path, data, mark))
 
     def put(self, local: Path, path: str) -> None:
         """Uploads one whole file."""
-        if self.is_local:
-            target = Path(self._full(path))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            aside = target.parent / f".{target.name}.{uuid.uuid4().hex}"
-            shutil.copyfile(local, aside)
-            flush(aside)
-            aside.replace(target)
-        else:
-            self._fs.put_file(str(local), self._full(path))
+        self._tried(path, lambda: self._put(local, path))
 
     def get(self, path: str, local: Path) -> None:
         """Downloads one file; `local` is whole or absent."""
         local.parent.mkdir(parents=True, exist_ok=True)
         aside = local.parent / f".{local.name}.{uuid.uuid4().hex}"
-        self._fs.get_file(self._full(path), str(aside))
-        aside.replace(local)
+        try:
+            self._tried(path, lambda: self._fs.get_file(self._full(path), str(aside), **self._parts))
+            aside.replace(local)
+        finally:
+            aside.unlink(missing_ok=True)
 
     def sizes(self, prefix: str) -> dict[str, int]:
-        """Every object below a prefix, by path relative to it, with its size in bytes."""
-        full = self._full(prefix)
-        try:
-            found = self._fs.find(full, detail=True)
-        except FileNotFoundError:
-            return {}
-        return {str(PurePosixPath(p).relative_to(PurePosixPath(full))): int(i["size"]) for p, i in found.items()}
+        """Every object below a prefix, by path relative to it, with its size in bytes; an object itself as '.'."""
+        return {path: int(info["size"]) for path, info in self._found(prefix).items()}
 
     def entries(self, prefix: str) -> dict[str, Entry]:
         """Every object below a prefix, by path relative to it, with its size and when it was written."""
-        full = self._full(prefix)
-        try:
-            found = self._fs.find(full, detail=True)
-        except FileNotFoundError:
-            return {}
-        return {str(PurePosixPath(p).relative_to(PurePosixPath(full))): Entry(int(i["size"]), _modified(i))
-                for p, i in found.items()}
+        return {path: Entry(int(info["size"]), _modified(info)) for path, info in self._found(prefix).items()}
 
     def abort_uploads(self, older: timedelta, now: datetime) -> int:
         """Removes parts of large files whose upload was begun that long ago and never ended; how many.  S3 alone."""
         if not hasattr(self._fs, "list_multipart_uploads"):
             return 0
         bucket, _, folder = self._root.partition("/")
-        begun = [one for one in self._fs.list_multipart_uploads(bucket)
+        begun = [one for one in self._tried("", lambda: self._fs.list_multipart_uploads(bucket))
                  if one["Key"].startswith(folder) and now - one["Initiated"] >= older]
         for one in begun:
             self._fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=one["Key"], UploadId=one["UploadId"])
@@ -159,7 +155,7 @@ class Store:
     def names(self, prefix: str) -> list[str]:
         """The names right below a prefix, sorted; empty when there is nothing there."""
         try:
-            found = self._fs.ls(self._full(prefix), detail=False)
+            found = self._tried(prefix, lambda: self._fs.ls(self._full(prefix), detail=False))
         except (FileNotFoundError, NotADirectoryError):
             return []
         names = {PurePosixPath(p).name for p in found if p.rstrip("/") != self._full(prefix)}
@@ -170,13 +166,7 @@ class Store:
 
         Raises what the store refused: when it returns, nothing is left that was there before.
         """
-        with contextlib.suppress(FileNotFoundError):
-            self._fs.rm(self._full(path), recursive=True)
-        if self.is_local:
-            return
-        for left in self._fs.find(self._full(path)):  # s3fs deletes many at once and is silent about those refused
-            with contextlib.suppress(FileNotFoundError):
-                self._fs.rm_file(left)
+        self._tried(path, lambda: self._delete(self._full(path)))
 
     def staging(self) -> Path:
         """A fresh local directory to build an artefact in; on a local store beside it, so that it can be renamed."""
@@ -198,8 +188,73 @@ class Store:
             self.write(probe, b"")
             self.delete(probe)
         except Exception as error:  # every file system has its own; all mean the same to the operator
-            raise ConfigError(f"--store {self.url}: cannot be written: {reason(error.__cause__ or error)}; "
-                              "name a directory of yours, or export credentials for the bucket") from error
+            why = error.__cause__ or error
+            if isinstance(error, StoreError) and transient(why):
+                raise
+            check = what_to_check(why) or "name a directory of yours, or export credentials for the bucket"
+            raise ConfigError(f"--store {self.url}: cannot be written: {reason(why)}; {check}") from error
+
+    def _found(self, prefix: str) -> dict[str, dict[str, Any]]:
+        """What the file system tells of every object below a prefix, by path relative to it."""
+        full = self._full(prefix)
+        try:
+            found = self._tried(prefix, lambda: self._fs.find(full, detail=True))
+        except FileNotFoundError:
+            return {}
+        return {str(PurePosixPath(path).relative_to(PurePosixPath(full))): info for path, info in found.items()}
+
+    def _tried(self, path: str, act: Callable[[], T]) -> T:
+        return act() if self._once else self._patiently(path, act)
+
+    def _patiently(self, path: str, act: Callable[[], T]) -> T:
+        if self.is_local:
+            return act()
+        return Patience(f"access to {self.uri(path)}", self._seconds, note=_log.warning)(act)
+
+    def _write(self, path: str, data: bytes) -> None:
+        if self.is_local:
+            target = Path(self._full(path))
+            os.replace(write_aside(target, data, self.uri(path)), target)  # noqa: PTH105 - what tests make fail
+        else:
+            self._fs.pipe_file(self._full(path), _plain(data))
+
+    def _create(self, path: str, data: bytes, mark: str) -> None:
+        full = self._full(path)
+        if self.is_local:
+            aside = write_aside(Path(full), data, self.uri(path))
+            try:
+                os.link(aside, full)  # fails where the target exists; content and all
+            finally:
+                aside.unlink()
+            return
+        marked = {"Metadata": {MARK: mark}} if _is_s3(self.url) else {}
+        try:
+            self._fs.pipe_file(full, _plain(data), mode="create", **marked)
+        except OSError as error:
+            if not isinstance(error, FileExistsError) and not (http_status(error) in TAKEN and self._fs.exists(full)):
+                raise
+            # an earlier try of this call may have made it, and its answer been lost; aiohttp repeats such by itself
+            if not marked or self._fs.metadata(full).get(MARK) != mark:
+                raise FileExistsError(self.uri(path)) from None
+
+    def _put(self, local: Path, path: str) -> None:
+        if self.is_local:
+            copy_whole(local, Path(self._full(path)))
+        else:
+            self._fs.put_file(str(local), self._full(path), **self._parts)
+
+    @property
+    def _parts(self) -> dict[str, int]:
+        return {"chunksize": PART} if _is_s3(self.url) else {}
+
+    def _delete(self, full: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm(full, recursive=True)
+        if self.is_local:
+            return
+        for left in self._fs.find(full):  # s3fs deletes many at once and is silent about those refused
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.rm_file(left)
 
     def _staging_root(self) -> Path:
         if self.is_local:
@@ -209,31 +264,6 @@ class Store:
     def _full(self, path: str) -> str:
         inner = _inside(path)
         return f"{self._root}/{inner}" if inner else str(self._root)
-
-    def _aside(self, path: str, data: bytes) -> Path:
-        target = Path(self._full(path))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.parent / f".{target.name}.{uuid.uuid4().hex}"
-        try:
-            with no_room(self.uri(path)):
-                aside.write_bytes(data)
-                flush(aside)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
-        return aside
-
-
-@contextlib.contextmanager
-def no_room(uri: str) -> Iterator[None]:
-    """A full or failing disk as one StoreError that names what was being written."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in NO_ROOM or transient(error):  # s3fs says EIO for answers that it has no name for
-            raise
-        raise StoreError(f"{uri}: could not be written: {error.strerror}; nothing that was finished is lost: "
-                         "make room, and run the same command again") from error
 
 
 def holds_password(url: str) -> bool:
@@ -245,6 +275,26 @@ def split_url(url: str) -> tuple[str, str]:
     """An object's or prefix's URL as (URL of what is above it, its last name)."""
     above, _, name = _whole_url(url).rstrip("/").rpartition("/")
     return above, name
+
+
+def _opened(url: str) -> tuple[Any, str]:
+    """The file system of a URL, and the path of the URL on it."""
+    options: dict[str, Any] = {}
+    if _is_s3(url):
+        # a listing remembered from before another process wrote would be a wrong answer
+        options = {"use_listings_cache": False, "skip_instance_cache": True, "config_kwargs": {
+            "connect_timeout": CONNECT_S, "read_timeout": ANSWER_S, "retries": {"total_max_attempts": 1}}}
+    try:
+        file_system, root = fsspec.core.url_to_fs(url, **options)
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"--store {url}: {error}; ./store and s3://bucket/prefix work") from None
+    if options:
+        file_system.retries = 1  # five tries of s3fs and five of botocore would make minutes of each of ours
+    return file_system, str(root).rstrip("/")
+
+
+def _is_s3(url: str) -> bool:
+    return "s3" in url.split("://")[0]
 
 
 def _whole_url(url: str) -> str:
@@ -280,9 +330,3 @@ def _inside(path: str) -> str:
     if ".." in parts or path.startswith("/") or "\\" in path:
         raise StoreError(f"'{path}' points outside the store; use a relative path without '..'")
     return "/".join(parts)
-
-
-def flush(file: Path) -> None:
-    """Waits until a file's bytes are on the disk."""
-    with file.open("rb+") as handle:
-        os.fsync(handle.fileno())

@@ -56,6 +56,8 @@ def result_table(store: Store, experiment: Experiment, outcome: Outcome) -> None
     out.print()
     out.print(_metrics_table(experiment, metrics))
     out.print(f"{measured['split']} split, {measured['n_real']} real and {measured['n_fake']} generated images")
+    for name, warned in ((name, found["warning"]) for name, found in metrics.items() if found.get("warning")):
+        out.print(f"{name}: {warned}", style="yellow", soft_wrap=True)
 
 
 def _stages_table(store: Store, outcome: Outcome) -> Table:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gan_core.disk import no_room
 from gan_core.errors import DamagedFile, StoreError, Superseded
 from gan_core.outages import reason, transient
-from gan_core.store import Store, no_room
+from gan_core.store import Store
 from tests.s3_server import S3Server, no_fault, s3_server
 
 SECRET = "a-secret-that-must-not-travel"

@@ -21,9 +21,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from gan_core.disk import no_room
 from gan_core.errors import ConfigError, DamagedFile, GanError, StoreError
 from gan_core.manifest import File, Manifest, sha256_of
-from gan_core.store import Store, no_room
+from gan_core.store import Store
 
 BOUND, DEFAULT_BOUND = "GAN_CACHE_BYTES", 20 * 2**30
 THREADS = 8

@@ -24,8 +24,10 @@ from gan_core.metrics.jackknife import jackknife_interval
 from gan_core.metrics.judge import Judge
 from gan_core.metrics.membership import membership_auc
 from gan_core.metrics.memorisation import memorisation
+from gan_core.metrics.networks import load_network
 from gan_core.metrics.per_class import mean_fd, mean_fd_spread, per_class
 from gan_core.metrics.representation import feature_diversity, linear_probe
+from gan_core.options.feature_networks import INCEPTION_CLASSES, INCEPTION_NAME
 
 Found = dict[str, tuple[Figure, Mapping[str, Any]]]
 """Figures by name, each with the network that it was measured by and what else is not as for the others."""
@@ -43,10 +45,10 @@ MOST_PROBED = 2_000  # of either: a discriminator's features are many, 12,544 of
 def also_measured(evidence: Evidence) -> Found:
     """The metrics of `config.also_names`, in that order, between real and generated images.
 
-    Without labels, inception_score, class_kl, class_fd, class_accuracy and linear_probe are left out; class_fd and
-    class_accuracy also of a generator that is asked for no class.  DataError, with advice, for images that a measure
-    cannot take, and for what needs a discriminator where the evidence has none.  ConfigError for what is measured of
-    translations.
+    Without labels, inception_score_domain, class_kl, class_fd, class_accuracy and linear_probe are left out; class_fd
+    and class_accuracy also of a generator that is asked for no class.  DataError, with advice, for images that a
+    measure cannot take, and for what needs a discriminator where the evidence has none.  ConfigError for what is
+    measured of translations.
     """
     evidence.config.refuse_without_translations()
     of = _Measures(evidence)
@@ -71,13 +73,18 @@ class _Measures:
                 for network in self.evidence.config.networks}
 
     def inception_score(self) -> Found:
-        domain, generated = self.evidence.domain, self.evidence.generated
-        if not domain.facts.classes:
-            return {}
-        splits = max(1, min(SPLITS, len(generated) // FEWEST))
-        score = inception_score(domain.probabilities(generated), splits, self.evidence.config.seed)
-        figure = jackknifed(score.mean, score.interval, lowest=1.0, highest=float(domain.facts.classes))
-        return {"inception_score_domain": (figure, DOMAIN)}
+        found, generated = {}, self.evidence.generated
+        if self.evidence.domain.facts.classes:
+            found["inception_score_domain"] = self._score(self.evidence.domain.probabilities(generated)), DOMAIN
+        if INCEPTION_NAME in self.evidence.config.networks:
+            classes = load_network(INCEPTION_NAME, INCEPTION_CLASSES).features(generated)  # as they are: they sum to 1
+            found[f"inception_score_{INCEPTION_NAME}"] = self._score(classes), {"network": INCEPTION_NAME}
+        return found
+
+    def _score(self, probabilities: Features) -> Figure:
+        splits = max(1, min(SPLITS, len(probabilities) // FEWEST))
+        score = inception_score(probabilities, splits, self.evidence.config.seed)
+        return jackknifed(score.mean, score.interval, lowest=1.0, highest=float(probabilities.shape[1]))
 
     def class_kl(self) -> Found:
         labels = self.evidence.labels

@@ -17,10 +17,11 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import get_protocol
 
+from gan_core.disk import flush, no_room
 from gan_core.errors import ConfigError, DataError
 from gan_core.options.feature_networks import NetworkFile
 from gan_core.outages import reason
-from gan_core.store import flush, holds_password, no_room
+from gan_core.store import holds_password
 
 CHUNK = 2**20
 MOST_CHUNKS = 4096  # 4 GiB; what is longer is cut, and has another sha256

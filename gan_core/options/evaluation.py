@@ -10,7 +10,7 @@ from pydantic import Field, FiniteFloat, model_validator
 
 from gan_core.block import Config, Count
 from gan_core.errors import ConfigError
-from gan_core.options.feature_networks import NAMED, NetworkFile
+from gan_core.options.feature_networks import INCEPTION_NAME, NAMED, NetworkFile
 
 NetworkName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]  # no underscore: it ends a metric's name
 OWN_NETWORKS = ("domain", "pixels", "random")  # which need no file
@@ -102,7 +102,8 @@ class EvaluateConfig(Config):
         """The metrics that `also` asks for."""
         names: dict[str, tuple[str, ...]] = {
             "sliced_wasserstein": tuple(f"sliced_wasserstein_{network}" for network in self.networks),
-            "inception_score": ("inception_score_domain",), "class_kl": ("class_kl",), "ms_ssim": ("ms_ssim",),
+            "inception_score": ("inception_score_domain", *self._scored_by_inception),
+            "class_kl": ("class_kl",), "ms_ssim": ("ms_ssim",),
             "memorisation": ("memorisation_domain",), "class_fd": ("class_fd_domain",),
             "class_accuracy": ("gan_train", "gan_test", "gan_real"),
             "feature_diversity": ("feature_diversity_domain", "feature_diversity_real_domain"),
@@ -110,6 +111,10 @@ class EvaluateConfig(Config):
             "image_quality": ("cycle_psnr_a", "cycle_psnr_b", "cycle_ssim_a", "cycle_ssim_b"),
         }
         return tuple(dict.fromkeys(name for asked in self.also for name in names[asked]))
+
+    @property
+    def _scored_by_inception(self) -> tuple[str, ...]:
+        return ("inception_score_inception",) if INCEPTION_NAME in self.networks else ()
 
 
 NEIGHBOUR_METRICS = ("precision", "recall", "density", "coverage")

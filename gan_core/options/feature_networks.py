@@ -60,4 +60,5 @@ another resizer can take its place (`pil-bicubic`: clean-fid's figures).
 INCEPTION_CLASSES = NetworkFile.model_validate({**_INCEPTION_FILE, "arguments": {"no_output_bias": True}})
 """The same network's probabilities of 1008 classes, those of the Inception Score."""
 
-NAMED: Mapping[str, NetworkFile] = {"inception": INCEPTION}
+INCEPTION_NAME = "inception"
+NAMED: Mapping[str, NetworkFile] = {INCEPTION_NAME: INCEPTION}

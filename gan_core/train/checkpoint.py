@@ -54,8 +54,9 @@ class RunPlace:
 
     def claim_attempt(self) -> int:
         """The number of this start of the run; every earlier attempt stops before its next write."""
+        number = 0
         while True:
-            number = self.newest_attempt() + 1
+            number = max(number, self.newest_attempt()) + 1  # a listing may not have the newest yet
             who = {"host": socket.gethostname(), "pid": os.getpid()}
             try:
                 self.patient.create(f"{self.prefix}/attempts/{number:04d}.json", json.dumps(who).encode())

@@ -140,7 +140,7 @@ class Writer:
         with Patience(
             f"upload of checkpoint {job.position:,}", self.patience, self.note, give_up=self._closing,
             # another attempt may have begun meanwhile, where the store could be reached
-            before_again=lambda: self._refuse(self.place.store),
+            before_again=lambda: self._refuse(self.place.store.once()),
         ) as patience:
             store = PatientStore(self.place.store, within=patience)
             self._refuse(store)
@@ -166,7 +166,7 @@ class Writer:
 
     def _tidy(self) -> None:
         """Removes the checkpoints that need not stay.  What fails is told once, and tried again after the next save."""
-        place = replace(self.place, tries_again=False)
+        place = replace(self.place, store=self.place.store.once(), tries_again=False)
         try:
             names, whole = place.checkpoints(), place.whole()
             doomed = self.keep.doomed(names, whole, bests_of(place, whole[-self.keep.last:]))
@@ -186,7 +186,7 @@ class Writer:
                     return
 
     def _write_progress(self, line: bytes) -> None:
-        store, run = self.place.store, self.place.prefix
+        store, run = self.place.store.once(), self.place.prefix
         if newest_attempt(store, run) <= self.attempt:
             store.write(f"{run}/{PROGRESS}", line)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.svm import SVC
 
 from gan_core.data.sources.digits import Digits
 from gan_core.errors import DataError
@@ -68,3 +69,13 @@ def test_images_and_requests_that_do_not_pair_up_are_refused(train):
         class_agreement(train[1][:3], train[1][:2])
     with pytest.raises(DataError, match="0 generated images"):
         class_agreement(train[1][:0], train[1][:0])
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_classes_are_those_that_scikit_learn_predicts(train, classes):
+    images, labels = train
+    images, labels = images[labels < classes], labels[labels < classes]
+    noise = np.random.default_rng(0).integers(0, 256, (200, 1, 8, 8), np.uint8)
+    others = np.concatenate([digits("test")[0], noise])
+    predicted = SVC().fit(images.reshape(-1, 64) / 255.0, labels).predict(others.reshape(-1, 64) / 255.0)
+    assert (classifier(images, labels)(others) == predicted).all()

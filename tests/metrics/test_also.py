@@ -16,12 +16,13 @@ from gan_core.data.shards import Shards, Split, open_shards
 from gan_core.data.sources.digits import Digits
 from gan_core.data.write import write_shards
 from gan_core.errors import ConfigError, DataError
-from gan_core.metrics import class_accuracy, evidence
+from gan_core.metrics import class_accuracy, evidence, seen
 from gan_core.metrics.agreement import Classify, classifier
 from gan_core.metrics.domain import DomainNetwork, train_domain
 from gan_core.metrics.evaluate import measure, requested_labels
 from gan_core.metrics.inception_score import inception_score
 from gan_core.metrics.sliced_wasserstein import sliced_wasserstein
+from gan_core.options.feature_networks import INCEPTION_CLASSES
 from gan_core.store import Store
 
 ON_DIGITS = ("sliced_wasserstein", "inception_score", "class_kl", "memorisation", "class_fd")
@@ -155,6 +156,34 @@ def test_what_is_measured_of_translations_alone_is_refused(shards: Shards, domai
     config = EvaluateConfig(also=("class_kl", "image_quality"))
     with pytest.raises(ConfigError, match=r'\["image_quality"\] is not measured .* evaluate.also=\["class_kl"\] works'):
         values(shards, domain, config, shards.split("test").images)
+
+
+class Certain(nn.Module):
+    """Probabilities of three classes, by how bright an image is."""
+
+    def forward(self, images: Tensor, no_output_bias: bool = False) -> Tensor:
+        level = images.mean((1, 2, 3)) / 255
+        return torch.stack([level, 1 - level, 0 * level], 1)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.(script|trace):DeprecationWarning")
+def test_where_images_are_seen_by_inception_its_classes_score_them(
+    shards: Shards, domain: DomainNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "classes.pt"
+    torch.jit.script(Certain()).save(str(file))  # type: ignore[no-untyped-call]
+    stands_in = INCEPTION_CLASSES.model_copy(update={
+        "url": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "size": None})
+    monkeypatch.setattr("gan_core.metrics.also.INCEPTION_CLASSES", stands_in)
+    monkeypatch.setitem(seen.NAMED, "inception", stands_in)  # type: ignore[index]
+    config = EvaluateConfig(networks=("inception",), also=("inception_score",), samples=200)
+    assert config.also_names == ("inception_score_domain", "inception_score_inception")
+    made = of_the_same_classes(shards)[:200]
+    found = measure(shards, made, None, config, domain)
+    level = made.mean((1, 2, 3), dtype=np.float64) / 255
+    wanted = inception_score(np.stack([level, 1 - level, 0 * level], 1), splits=2, seed=0).mean
+    assert found["inception_score_inception"].value == pytest.approx(wanted, rel=1e-5)
+    assert found["inception_score_inception"].sha256 == stands_in.sha256
 
 
 def test_without_labels_what_needs_them_is_left_out(shards: Shards) -> None:

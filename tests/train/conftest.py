@@ -22,7 +22,7 @@ def running() -> Iterator[S3Server]:
 @pytest.fixture
 def server(running: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # where checkpoints on their way to S3 are staged
-    monkeypatch.setattr("gan_core.train.patience.LONGEST_WAIT_S", 0.2)
+    monkeypatch.setattr("gan_core.patience.LONGEST_WAIT_S", 0.2)
     running.asked.clear()
     yield running
     running.fault = no_fault

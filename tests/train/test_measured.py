@@ -19,7 +19,8 @@ from gan_core.data.shards import Shards, Split, open_shards
 from gan_core.data.write import write_shards
 from gan_core.errors import ConfigError
 from gan_core.metrics.domain import DomainNetwork, train_domain
-from gan_core.metrics.evaluate import compared
+from gan_core.metrics.evaluate import measured_by
+from gan_core.metrics.evidence import evidence_of
 from gan_core.metrics.in_training import fd_domain_against
 from gan_core.metrics.translation import A, B, domain_of
 from gan_core.pictures import to_uint8
@@ -104,7 +105,8 @@ def test_the_curve_is_evaluate_s_own_value_of_the_same_samples(
     samples = Gauge(settings, recipe, shards, CPU, compare).samples({**state.networks, **state.averages})
     real = shards.split("validation").images
     assert samples.shape == real.shape
-    by_evaluate = compared(real, samples, EvaluateConfig(networks=("domain",)), network)[FD_DOMAIN].value
+    config = EvaluateConfig(networks=("domain",), split="validation")
+    by_evaluate = measured_by(evidence_of(shards, samples, None, config, network))[FD_DOMAIN].value
     assert looks(store)[512] == by_evaluate
     assert finished(store).facts["fd"] == {"split": "validation", "n_real": 180, "n_fake": 180}
 

@@ -14,8 +14,8 @@ from typing import IO, Protocol
 import numpy as np
 
 from gan_core.data.sources.array_values import Header, Numbers
+from gan_core.disk import no_room
 from gan_core.errors import DataError
-from gan_core.store import no_room
 
 COPIED = 2**20  # bytes at a time
 
