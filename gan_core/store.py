@@ -24,6 +24,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from gan_core import claims, exclusive
 from gan_core.errors import ConfigError, StoreError
 from gan_core.outages import reason, transient
 
@@ -90,12 +91,18 @@ class Store:
             finally:
                 aside.unlink()
             return
+        if not self.protocol().exclusive:
+            return claims.create(self._fs, self._full(path), self._full(f"{claims.FOLDER}/{path}"), _plain(data))
         try:
             self._fs.pipe_file(self._full(path), _plain(data), mode="create")
         except OSError as error:
             if isinstance(error, FileExistsError) or self.exists(path):
                 raise FileExistsError(self.uri(path)) from None
             raise
+
+    def protocol(self) -> exclusive.Verdict:
+        """How `create` keeps its promise here; asked of the store once a process."""
+        return exclusive.verdict(self._fs, self._root)
 
     def put(self, local: Path, path: str) -> None:
         """Uploads one whole file."""
@@ -139,7 +146,7 @@ class Store:
 
         Raises what the store refused: when it returns, nothing is left that was there before.
         """
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError if self.is_local else OSError):  # some refuse many at once
             self._fs.rm(self._full(path), recursive=True)
         if self.is_local:
             return

@@ -114,6 +114,7 @@ def _version_for(
                 for path, data in files.items():
                     (draft.path / path).write_bytes(data)
                 draft.facts |= _facts(experiment, json.loads(files["metrics.json"]))
+                draft.facts["create"] = store.protocol().facts
             return number
         except FileExistsError:
             continue
