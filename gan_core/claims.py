@@ -89,8 +89,8 @@ def _claimed(fs: Any, folder: str, data: bytes) -> str:
         if took <= TIMING.settle / 2:
             return name
         _withdraw(fs, f"{folder}/{name}")
-    raise StoreError(f"{folder}: the last of {ATTEMPTS} claims took {took:.1f} s to write, and {TIMING.settle / 2:g} s is "
-                     "the most with which two writers cannot both win; try again when the store is less busy")
+    raise StoreError(f"{folder}: the last of {ATTEMPTS} claims took {took:.1f} s to write, and {TIMING.settle / 2:g} s "
+                     "is the most with which two writers cannot both win; try again when the store is less busy")
 
 
 def _first_of_all(fs: Any, path: str, folder: str, name: str, written: float) -> bool:

@@ -92,7 +92,8 @@ class Store:
                 aside.unlink()
             return
         if not self.protocol().exclusive:
-            return claims.create(self._fs, self._full(path), self._full(f"{claims.FOLDER}/{path}"), _plain(data))
+            claims.create(self._fs, self._full(path), self._full(f"{claims.FOLDER}/{path}"), _plain(data))
+            return
         try:
             self._fs.pipe_file(self._full(path), _plain(data), mode="create")
         except OSError as error:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from gan_core.errors import GanError
 from gan_core.outages import reason
 
 Judgement = Literal["good", "warning", "bad"]
@@ -13,7 +14,7 @@ Judgement = Literal["good", "warning", "bad"]
 
 @dataclass(frozen=True)
 class Finding:
-    """name: what was probed.  found: what there is, in numbers.  means: for the user, with advice where it is not good."""
+    """name: what was probed.  found: what there is.  means: for the user, with advice where it is not good."""
 
     name: str
     verdict: Judgement
@@ -37,8 +38,11 @@ def bad(name: str, found: str, means: str) -> Finding:
 
 
 def probed(name: str, probe: Callable[[], Finding], advice: str) -> Finding:
-    """What a probe finds; that it failed, with the advice, where it raises."""
+    """What a probe finds; that it failed, with the advice, where it raises: its own where an error of ours has one."""
     try:
         return probe()
+    except GanError as error:
+        what, _, own = str(error).partition("; ")
+        return bad(name, what, own or advice)
     except Exception as error:  # every file system and every library has its own
         return bad(name, reason(error.__cause__ if isinstance(error, OSError) and error.__cause__ else error), advice)

@@ -7,12 +7,12 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from urllib.parse import urlsplit
 
 from gan_core.probes.finding import Finding, bad, good, warning
-from gan_core.probes.place import MIB, S3, Place
+from gan_core.probes.place import MIB, S3, Answer, Place
 
 SKEW_WARNS_S, SKEW_FAILS_S = 60, 15 * 60
 RESOLUTION_S = 1.5  # HTTP dates are whole seconds
@@ -20,15 +20,16 @@ FAST = 32 * MIB
 SMALL = 10  # objects
 
 
-def endpoint(s3: S3) -> Finding:
+def endpoint(s3: S3, answer: Answer) -> Finding:
     """Server, addressing style, TLS."""
-    url = s3.asked()[0]
-    if not url:
-        return bad("endpoint", "no request could be sent", "see the credentials below, and AWS_ENDPOINT_URL")
-    told = urlsplit(url)
+    told = urlsplit(answer.url)
     virtual = (told.hostname or "").startswith(f"{s3.bucket}.")
     host = told.netloc.rpartition("@")[2].removeprefix(f"{s3.bucket}." if virtual else "")
     found = f"{told.scheme}://{host}, {'virtual-host' if virtual else 'path'} style"
+    if not answer.headers:
+        return bad("endpoint", f"{found}: no answer" if answer.url else "no request could be sent",
+                   "look at AWS_ENDPOINT_URL, the network, and whether the server runs; nothing else of this store was "
+                   "probed")
     if s3.fs.client_kwargs.get("verify") is False:
         return bad("endpoint", f"{found}, certificates are not verified",
                    "anybody between here and there can read and change results: take verify: false out of fsspec's "
@@ -55,29 +56,28 @@ def credentials(s3: S3) -> Finding:
 
     if s3.fs.anon:
         return warning("credentials", "anonymous, by fsspec's configuration",
-                       "public buckets can be read and seldom written: take anon out of it and export AWS_ACCESS_KEY_ID")
+                       "public buckets are seldom written: take anon out of it and export AWS_ACCESS_KEY_ID")
     if s3.fs.key or s3.fs.secret:
         return warning("credentials", "in fsspec's configuration (FSSPEC_S3…, ~/.config/fsspec)",
                        "from there they get into what Ray sends around: export AWS_ACCESS_KEY_ID and "
                        "AWS_SECRET_ACCESS_KEY instead")
     found = botocore.session.get_session().get_credentials()
     if found is None:
-        return bad("credentials", "none", "export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where the machine "
-                                          "has a role; every process of a run needs them")
+        return bad("credentials", "none",
+                   "export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where the machine has a role; every "
+                   "process of a run needs them; nothing else of this store was probed")
     places = {"env": "environment", "iam-role": "the instance's role", "container-role": "the container's role",
               "shared-credentials-file": "~/.aws/credentials", "config-file": "~/.aws/config"}
-    return good("credentials", f"found: {places.get(found.method, found.method)}", "never printed, nor kept with results")
+    return good("credentials", f"found: {places.get(found.method, found.method)}",
+                "never printed, nor kept with results")
 
 
-def clock(s3: S3, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Finding:
+def clock(answer: Answer) -> Finding:
     """The server's clock against ours."""
-    begun = now()
-    headers = s3.asked()[1]
-    half_way = begun + (now() - begun) / 2
-    if "date" not in headers:
-        return warning("clock", "the server sends no date", "look at this machine's clock yourself: signatures are refused "
-                                                            "when it is 15 minutes off")
-    return clock_off((half_way - parsedate_to_datetime(headers["date"])).total_seconds())
+    if "date" not in answer.headers:
+        return warning("clock", "the server sends no date",
+                       "look at this machine's clock yourself: signatures are refused when it is 15 minutes off")
+    return clock_off((answer.at - parsedate_to_datetime(answer.headers["date"])).total_seconds())
 
 
 def clock_off(seconds: float) -> Finding:
@@ -99,8 +99,9 @@ def speed(place: Place) -> Finding:
     source.write_bytes(os.urandom(FAST))
     there = _seconds(lambda: store.put(source, path))
     back = _seconds(lambda: store.get(path, place.folder / "fast-back"))
-    writes = [_seconds(lambda i=i: store.write(place.path(f"small/{i}"), b"small")) for i in range(SMALL)]  # type: ignore[misc]
-    reads = [_seconds(lambda i=i: store.read(place.path(f"small/{i}"))) for i in range(SMALL)]  # type: ignore[misc]
+    small = [place.path(f"small/{i}") for i in range(SMALL)]
+    writes = [_seconds(partial(store.write, path, b"small")) for path in small]
+    reads = [_seconds(partial(store.read, path)) for path in small]
     return good("speed", f"{FAST / 1e6 / there:,.0f} MB/s there, {FAST / 1e6 / back:,.0f} MB/s back; small objects "
                          f"{1e3 * statistics.median(writes):.1f} ms there, {1e3 * statistics.median(reads):.1f} ms back",
                 "for your information: what checkpoints and shards wait for")

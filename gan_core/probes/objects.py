@@ -54,7 +54,8 @@ def kept_in_parts(place: Place) -> Finding:
         size += f" in parts of {PART // MIB} MiB"
     place.store.get(path, back)
     if sha256_of(back) != sha256_of(source):
-        return bad("large file", f"{size}: other bytes came back", "weights and shards would be damaged: use another store")
+        return bad("large file", f"{size}: other bytes came back",
+                   "weights and shards would be damaged: use another store")
     return good("large file", f"{size}, sha256 as sent", "shards and weights arrive whole")
 
 

@@ -6,6 +6,7 @@ import contextlib
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,6 +46,15 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """url: that was asked; empty where no request went out.  headers: none where none came back.  at: by our clock."""
+
+    url: str
+    headers: dict[str, str]
+    at: datetime
+
+
+@dataclass(frozen=True)
 class S3:
     """fs: s3fs's file system.  root: bucket, and the prefix within it."""
 
@@ -60,8 +70,8 @@ class S3:
     def bucket(self) -> str:
         return self.root.partition("/")[0]
 
-    def asked(self) -> tuple[str, dict[str, str]]:
-        """URL and answered headers of one small request, also of one that was refused; '' and {} where none went out."""
+    def ask(self) -> Answer:
+        """What comes back from one small request, refused or not."""
         urls: list[str] = []
 
         def seen(request: Any, **_: Any) -> None:
@@ -70,13 +80,16 @@ class S3:
         self.fs.connect()
         events = self.fs.s3.meta.events
         events.register("before-send.s3.HeadBucket", seen)
+        begun = datetime.now(UTC)
         try:
-            answer = self.fs.call_s3("head_bucket", Bucket=self.bucket)
+            told = self.fs.call_s3("head_bucket", Bucket=self.bucket)
         except Exception as error:  # denied, missing, skewed: what counts is that something answered
-            answer = getattr(error.__cause__, "response", None) or {}
+            told = getattr(error.__cause__, "response", None) or {}
         finally:
             events.unregister("before-send.s3.HeadBucket", seen)
-        return (urls[0] if urls else ""), answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        half_way = begun + (datetime.now(UTC) - begun) / 2
+        headers = told.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        return Answer(urls[0] if urls else "", headers, half_way)
 
 
 @contextlib.contextmanager

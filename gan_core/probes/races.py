@@ -10,7 +10,7 @@ from threading import Barrier
 from gan_core import exclusive
 from gan_core.claims import TIMING
 from gan_core.probes.finding import Finding, bad, good, warning
-from gan_core.probes.place import Place
+from gan_core.probes.place import S3, Place
 
 WRITERS = 8
 CLAIM_ROUNDS = 2  # each takes the settling time
@@ -83,36 +83,51 @@ def by_claims(place: Place, say: Say) -> Finding:
 
 
 def compare_and_set(place: Place, rounds: int, say: Say) -> Finding:
-    """S3's If-Match.  Nothing here needs it."""
-    name, s3 = "compare and set", place.s3
-    if s3 is None:
+    """S3's If-Match, by which one of several writers replaces what all of them read.  Nothing here needs it."""
+    name, path = "compare and set", place.path("cas")
+    if place.s3 is None:
         return good(name, "not applicable: S3 alone has it", "nothing here needs it")
-    key, path = s3.key(place.path("cas")), place.path("cas")
+    place.store.write(path, b"before")
+    target = _Target(place.s3, path)
+    if target.replaced('"00000000000000000000000000000000"', b"by a wrong ETag"):
+        return good(name, "a wrong ETag is not refused", "If-Match is ignored here; nothing here needs it")
+    if not target.replaced(target.etag(), b"by the right one"):
+        target = _Target(place.s3, path, quoted=False)
+        if not target.replaced(target.etag(), b"by the right one, bare"):
+            return good(name, "the right ETag is refused too", "there is none here; nothing here needs it")
+    race = _compare_race(target, rounds, say)
+    means = "it does not hold; nothing here needs it" if race.broken else "for your information: nothing here needs it"
+    return good(name, f"{race}{'' if target.quoted else ', the ETag without its quotes'}", means)
 
-    def replaced(etag: str, data: bytes) -> bool:
+
+@dataclass(frozen=True)
+class _Target:
+    """An object to be replaced.  quoted: whether the server knows an ETag as it tells it, in quotes."""
+
+    s3: S3
+    path: str
+    quoted: bool = True
+
+    def etag(self) -> str:
+        told = str(self.s3.fs.call_s3("head_object", **self.s3.key(self.path))["ETag"])
+        return told if self.quoted else told.strip('"')
+
+    def replaced(self, etag: str, data: bytes) -> bool:
         try:
-            s3.fs.call_s3("put_object", **key, Body=data, IfMatch=etag)
+            self.s3.fs.call_s3("put_object", **self.s3.key(self.path), Body=data, IfMatch=etag)
         except OSError:
             return False
         return True
 
-    def etag(quoted: bool) -> str:
-        told = str(s3.fs.call_s3("head_object", **key)["ETag"])
-        return told if quoted else told.strip('"')
 
-    place.store.write(path, b"before")
-    if replaced('"00000000000000000000000000000000"', b"by a wrong ETag"):
-        return good(name, "a wrong ETag is not refused", "If-Match is ignored here; nothing here needs it")
-    quoted = replaced(etag(quoted=True), b"after")
-    if not quoted and not replaced(etag(quoted=False), b"after"):
-        return good(name, "the right ETag is refused too", "there is none here; nothing here needs it")
+def _compare_race(target: _Target, rounds: int, say: Say) -> Race:
+    before = target.etag()
     winners = broken = 0
-    now = etag(quoted)
-    for _, won in _rounds(path, rounds, lambda round_path, writer: replaced(now, f"{round_path} {writer}".encode()), say):
-        winners, broken, now = winners + len(won), broken + (len(won) != 1), etag(quoted)
-    form = "" if quoted else ", the ETag without its quotes"
-    return good(name, f"{Race(WRITERS, rounds, winners, broken)}{form}",
-                "for your information: nothing here needs it" if not broken else "it does not hold; nothing here needs it")
+    for _, won in _rounds(target.path, rounds, lambda path, i: target.replaced(before, f"{path} {i}".encode()), say):
+        winners += len(won)
+        broken += len(won) != 1
+        before = target.etag()
+    return Race(WRITERS, rounds, winners, broken)
 
 
 def _rounds(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from gan_core.exclusive import VERDICT
 from gan_core.probes import link, objects, races
 from gan_core.probes.finding import Finding, probed
-from gan_core.probes.place import Place, scratch
+from gan_core.probes.place import S3, Place, scratch
 from gan_core.probes.races import Say
 from gan_core.store import Store
 
@@ -17,14 +17,18 @@ WRITE_ADVICE = ("nothing can be kept here: look at the address, that the bucket 
 ADVICE = "results cannot be trusted to this store: see what it says, and ask its operator"
 
 
-def probe_store(store: Store, say: Say, rounds: int = ROUNDS, compare_rounds: int = COMPARE_ROUNDS) -> Iterator[Finding]:
+def probe_store(
+    store: Store, say: Say, rounds: int = ROUNDS, compare_rounds: int = COMPARE_ROUNDS
+) -> Iterator[Finding]:
     """One finding after the other; the protocol by which objects are created is recorded in the store.
 
     say: is told what goes on, several times a second in a race.  rounds: of eight writers.
     """
     with scratch(store) as place:
         if place.s3 is not None:
-            yield from _way(place)
+            say("asking the server")
+            if not (yield from _way(place.s3)):
+                return
         say("writing")
         first = probed("write, read, replace", lambda: objects.written_and_read(place), WRITE_ADVICE)
         yield first
@@ -38,13 +42,18 @@ def probe_store(store: Store, say: Say, rounds: int = ROUNDS, compare_rounds: in
         yield probed("speed", lambda: link.speed(place), ADVICE)
 
 
-def _way(place: Place) -> Iterator[Finding]:
-    """S3's own: the way there."""
-    s3 = place.s3
-    assert s3 is not None
-    yield probed("endpoint", lambda: link.endpoint(s3), "look at AWS_ENDPOINT_URL")
-    yield probed("credentials", lambda: link.credentials(s3), "look at AWS_ACCESS_KEY_ID and ~/.aws")
-    yield probed("clock", lambda: link.clock(s3), "look at AWS_ENDPOINT_URL, and whether the server runs")
+def _way(s3: S3) -> Generator[Finding, None, bool]:
+    """The way to a server of S3; returns whether it can be gone."""
+    ours = probed("credentials", lambda: link.credentials(s3), "look at AWS_ACCESS_KEY_ID and ~/.aws")
+    yield ours
+    if ours.verdict == "bad":
+        return False
+    answer = s3.ask()
+    yield probed("endpoint", lambda: link.endpoint(s3, answer), "look at AWS_ENDPOINT_URL")
+    if not answer.headers:
+        return False
+    yield probed("clock", lambda: link.clock(answer), "look at AWS_ENDPOINT_URL: is it a server of S3?")
+    return True
 
 
 def _kept(place: Place) -> dict[str, Callable[[], Finding]]:
