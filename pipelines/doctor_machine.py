@@ -82,7 +82,7 @@ def disks(store: Store) -> Iterator[Finding]:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gan-pipelines"
     larger = "make room, or set XDG_CACHE_HOME to a larger disk"
     yield probed("room: shards", lambda: _room("room: shards", cache, larger, cache_bound()), larger)
-    yield _room("room: TMPDIR", temporary, "artefacts are built there before they are sent; set TMPDIR to a larger disk")
+    yield _room("room: TMPDIR", temporary, "artefacts are built there first: set TMPDIR to a larger disk")
 
 
 def _room(name: str, folder: Path, advice: str, bound: int | None = None) -> Finding:

@@ -83,13 +83,13 @@ def clock(answer: Answer) -> Finding:
 def clock_off(seconds: float) -> Finding:
     """seconds: ours is ahead of the server's."""
     found = f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the server's"
+    advice = "set this machine's clock (timedatectl set-ntp true)"
     if abs(seconds) <= RESOLUTION_S:
         found = "as the server's, to the second"
     if abs(seconds) > SKEW_FAILS_S:
-        return bad("clock", found, "signatures are refused: set this machine's clock (timedatectl set-ntp true)")
+        return bad("clock", found, f"signatures are refused: {advice}")
     if abs(seconds) > SKEW_WARNS_S:
-        return warning("clock", found, "at 15 minutes signatures are refused: set this machine's clock "
-                                       "(timedatectl set-ntp true)")
+        return warning("clock", found, f"at 15 minutes signatures are refused: {advice}")
     return good("clock", found, "signatures are accepted")
 
 
@@ -102,8 +102,9 @@ def speed(place: Place) -> Finding:
     small = [place.path(f"small/{i}") for i in range(SMALL)]
     writes = [_seconds(partial(store.write, path, b"small")) for path in small]
     reads = [_seconds(partial(store.read, path)) for path in small]
+    write, read = (1e3 * statistics.median(took) for took in (writes, reads))
     return good("speed", f"{FAST / 1e6 / there:,.0f} MB/s there, {FAST / 1e6 / back:,.0f} MB/s back; small objects "
-                         f"{1e3 * statistics.median(writes):.1f} ms there, {1e3 * statistics.median(reads):.1f} ms back",
+                         f"{write:.1f} ms there, {read:.1f} ms back",
                 "for your information: what checkpoints and shards wait for")
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from threading import Barrier
 
 from gan_core import exclusive
 from gan_core.claims import TIMING
 from gan_core.probes.finding import Finding, bad, good, warning
 from gan_core.probes.place import S3, Place
+from gan_core.store import Store
 
 WRITERS = 8
 CLAIM_ROUNDS = 2  # each takes the settling time
+WRONG = f'"{"0" * 32}"'  # ETag
 Say = Callable[[str], None]
 
 
@@ -36,20 +40,22 @@ class Race:
 
 def create_race(place: Place, folder: str, rounds: int, say: Say) -> Race:
     """Through `Store.create`, by whichever protocol holds here."""
-    store = place.store
-
-    def attempt(path: str, writer: int) -> bool:
-        try:
-            store.create(path, str(writer).encode())
-        except FileExistsError:
-            return False
-        return True
-
     winners = broken = 0
-    for path, won in _rounds(place.path(folder), rounds, attempt, say):
+    for i in range(rounds):
+        say(f"round {i + 1} of {rounds}")
+        path = place.path(f"{folder}/{i}")
+        won = _at_once(partial(_created, place.store, path))
         winners += len(won)
-        broken += len(won) != 1 or store.read(path) != str(won[0]).encode()
+        broken += len(won) != 1 or place.store.read(path) != str(won[0]).encode()
     return Race(WRITERS, rounds, winners, broken)
+
+
+def _created(store: Store, path: str, writer: int) -> bool:
+    try:
+        store.create(path, str(writer).encode())
+    except FileExistsError:
+        return False
+    return True
 
 
 def exclusive_create(place: Place, rounds: int, say: Say) -> tuple[Finding, exclusive.Verdict]:
@@ -89,11 +95,11 @@ def compare_and_set(place: Place, rounds: int, say: Say) -> Finding:
         return good(name, "not applicable: S3 alone has it", "nothing here needs it")
     place.store.write(path, b"before")
     target = _Target(place.s3, path)
-    if target.replaced('"00000000000000000000000000000000"', b"by a wrong ETag"):
+    if target.replaced(WRONG):
         return good(name, "a wrong ETag is not refused", "If-Match is ignored here; nothing here needs it")
-    if not target.replaced(target.etag(), b"by the right one"):
+    if not target.replaced(target.etag()):
         target = _Target(place.s3, path, quoted=False)
-        if not target.replaced(target.etag(), b"by the right one, bare"):
+        if not target.replaced(target.etag()):
             return good(name, "the right ETag is refused too", "there is none here; nothing here needs it")
     race = _compare_race(target, rounds, say)
     means = "it does not hold; nothing here needs it" if race.broken else "for your information: nothing here needs it"
@@ -112,7 +118,9 @@ class _Target:
         told = str(self.s3.fs.call_s3("head_object", **self.s3.key(self.path))["ETag"])
         return told if self.quoted else told.strip('"')
 
-    def replaced(self, etag: str, data: bytes) -> bool:
+    def replaced(self, etag: str, writer: int = -1) -> bool:
+        """Whether the server took another content, for the one with that ETag."""
+        data = f"{writer}, {uuid.uuid4()}".encode()  # of another ETag than any before
         try:
             self.s3.fs.call_s3("put_object", **self.s3.key(self.path), Body=data, IfMatch=etag)
         except OSError:
@@ -121,27 +129,22 @@ class _Target:
 
 
 def _compare_race(target: _Target, rounds: int, say: Say) -> Race:
-    before = target.etag()
     winners = broken = 0
-    for _, won in _rounds(target.path, rounds, lambda path, i: target.replaced(before, f"{path} {i}".encode()), say):
+    for i in range(rounds):
+        say(f"round {i + 1} of {rounds}")
+        won = _at_once(partial(target.replaced, target.etag()))
         winners += len(won)
         broken += len(won) != 1
-        before = target.etag()
     return Race(WRITERS, rounds, winners, broken)
 
 
-def _rounds(
-    folder: str, rounds: int, attempt: Callable[[str, int], bool], say: Say
-) -> Iterator[tuple[str, list[int]]]:
-    """Of each round a path of its own, and the writers whose attempt at it succeeded."""
+def _at_once(attempt: Callable[[int], bool]) -> list[int]:
+    """The writers whose attempt succeeded, all let go at the same moment."""
+    start = Barrier(WRITERS)
+
+    def one(writer: int) -> bool:
+        start.wait()
+        return attempt(writer)
+
     with ThreadPoolExecutor(WRITERS) as pool:
-        for i in range(rounds):
-            say(f"round {i + 1} of {rounds}")
-            start, path = Barrier(WRITERS), f"{folder}/{i}"
-
-            def one(writer: int, start: Barrier = start, path: str = path) -> bool:
-                start.wait()
-                return attempt(path, writer)
-
-            won = list(pool.map(one, range(WRITERS)))
-            yield path, [writer for writer, success in enumerate(won) if success]
+        return [writer for writer, success in enumerate(pool.map(one, range(WRITERS))) if success]
