@@ -24,7 +24,7 @@ from gan_core.manifest import artefact, read_manifest
 from gan_core.probes import link
 from gan_core.probes.finding import Finding
 from gan_core.probes.objects import deleted_together
-from gan_core.probes.place import S3, Answer, scratch
+from gan_core.probes.place import S3, Answer, s3_of, scratch
 from gan_core.probes.store import probe_store
 from gan_core.store import Store
 from pipelines import doctor_machine, doctor_services
@@ -239,9 +239,9 @@ def test_certificates_that_are_not_verified_are_bad(s3: Store, monkeypatch: pyte
     import fsspec.config
 
     monkeypatch.setitem(fsspec.config.conf, "s3", {"client_kwargs": {"verify": False}})  # what FSSPEC_S3 sets
-    with scratch(Store(s3.url)) as place:
-        assert place.s3 is not None
-        found = link.endpoint(place.s3, place.s3.ask())
+    client = s3_of(s3)
+    assert client is not None
+    found = link.endpoint(client, client.ask())
     assert (found.verdict, "not verified" in found.found) == ("bad", True)
 
 

@@ -31,15 +31,12 @@ class Place:
     @cached_property
     def opened(self) -> tuple[Any, str]:
         """The store's fsspec file system, and its root there."""
-        fresh = {"use_listings_cache": False, "skip_instance_cache": True} if self.store.url.startswith("s3") else {}
-        fs, root = fsspec.core.url_to_fs(self.store.url, **fresh)
-        return fs, root.rstrip("/")
+        return _opened(self.store)
 
     @cached_property
     def s3(self) -> S3 | None:
         """None for every other kind of store."""
-        fs, root = self.opened
-        return S3(fs, root) if hasattr(fs, "call_s3") else None
+        return s3_of(self.store)
 
     def path(self, name: str) -> str:
         return f"{self.prefix}/{name}"
@@ -90,6 +87,18 @@ class S3:
         half_way = begun + (datetime.now(UTC) - begun) / 2
         headers = told.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         return Answer(urls[0] if urls else "", headers, half_way)
+
+
+def s3_of(store: Store) -> S3 | None:
+    """Its client; None for every other kind of store."""
+    fs, root = _opened(store)
+    return S3(fs, root) if hasattr(fs, "call_s3") else None
+
+
+def _opened(store: Store) -> tuple[Any, str]:
+    fresh = {"use_listings_cache": False, "skip_instance_cache": True} if store.url.startswith("s3") else {}
+    fs, root = fsspec.core.url_to_fs(store.url, **fresh)
+    return fs, str(root).rstrip("/")
 
 
 @contextlib.contextmanager

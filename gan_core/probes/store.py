@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from gan_core.exclusive import VERDICT
 from gan_core.probes import link, objects, races
 from gan_core.probes.finding import Finding, probed
-from gan_core.probes.place import S3, Place, scratch
+from gan_core.probes.place import S3, Place, s3_of, scratch
 from gan_core.probes.races import Say
 from gan_core.store import Store
 
@@ -24,11 +24,11 @@ def probe_store(
 
     say: is told what goes on, several times a second in a race.  rounds: of eight writers.
     """
+    if (s3 := s3_of(store)) is not None:
+        say("asking the server")
+        if not (yield from _way(s3)):
+            return
     with scratch(store) as place:
-        if place.s3 is not None:
-            say("asking the server")
-            if not (yield from _way(place.s3)):
-                return
         say("writing")
         first = probed("write, read, replace", lambda: objects.written_and_read(place), WRITE_ADVICE)
         yield first
