@@ -28,6 +28,7 @@ from typing import Any, Self, TypeVar
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from gan_core import claims, exclusive
 from gan_core.disk import copy_whole, write_aside
 from gan_core.errors import ConfigError, StoreError
 from gan_core.outages import http_status, reason, transient, what_to_check
@@ -116,8 +117,15 @@ class Store:
 
     def create(self, path: str, data: bytes) -> None:
         """Writes one whole object where there is none.  FileExistsError when there is one, also in a race."""
+        if not self.is_local and not self.protocol().exclusive:
+            claims.create(self._fs, self._full(path), self._full(f"{claims.FOLDER}/{path}"), _plain(data))
+            return
         mark = uuid.uuid4().hex
         self._tried(path, lambda: self._create(path, data, mark))
+
+    def protocol(self) -> exclusive.Verdict:
+        """How `create` keeps its promise here; asked of the store once a process."""
+        return self._tried("", lambda: exclusive.verdict(self._fs, self._root))
 
     def put(self, local: Path, path: str) -> None:
         """Uploads one whole file."""
@@ -248,7 +256,7 @@ class Store:
         return {"chunksize": PART} if _is_s3(self.url) else {}
 
     def _delete(self, full: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError if self.is_local else OSError):  # some refuse many at once
             self._fs.rm(full, recursive=True)
         if self.is_local:
             return

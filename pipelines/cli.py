@@ -18,6 +18,7 @@ from gan_core.errors import GanError
 from pipelines.cli_compare import compare
 from pipelines.cli_config import config
 from pipelines.cli_dataset import dataset
+from pipelines.cli_doctor import doctor
 from pipelines.cli_explore import explore
 from pipelines.cli_models import models
 from pipelines.cli_sample import sample
@@ -54,6 +55,7 @@ app.add_typer(store_app, name="store")
 app.command()(sample)
 app.command()(explore)
 app.command()(compare)
+app.command()(doctor)
 
 
 @app.command()

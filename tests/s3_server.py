@@ -24,6 +24,7 @@ class S3Server:
     """Listens on one port of this machine from `start` to `stop`, as often as wanted.
 
     fault: asked about each request before moto sees it.  asked: (method, path) of the requests that moto answered.
+    ignored: headers that moto never sees, as a server that does not know them.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,7 @@ class S3Server:
         self._port = 0
         self.fault: Fault = no_fault
         self.asked: list[tuple[str, str]] = []
+        self.ignored: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -55,6 +57,8 @@ class S3Server:
 
     def _answer(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        for header in self.ignored:
+            environ.pop(f"HTTP_{header.upper().replace('-', '_')}", None)
         fault = self.fault(method, path)
         if fault is None:
             self.asked.append((method, path))

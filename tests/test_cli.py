@@ -113,7 +113,7 @@ def test_plan_prints_json_for_machines_and_a_table_for_people(tmp_path, capsys):
     assert "never run in this store" in printed.err
 
 
-@pytest.mark.parametrize("command", [["run"], ["train"], ["plan"], ["sample"], ["explore"], ["compare"],
+@pytest.mark.parametrize("command", [["run"], ["train"], ["plan"], ["sample"], ["explore"], ["compare"], ["doctor"],
                                      ["config", "show"],
                                      ["config", "schema"], ["models", "list"], ["models", "show"],
                                      ["models", "verify"]])
@@ -126,7 +126,7 @@ NOT_FOR_HELP = ("torch", "ray", "prefect", "numpy", "pyarrow", "fsspec", "s3fs",
                 "rich.progress", "rich.live", "gan_core.config", "gan_core.store", "gan_core.manifest")
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["compare"], ["models"], ["dataset", "prepare"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["compare"], ["doctor"], ["models"], ["dataset", "prepare"]])
 def test_help_imports_nothing_that_a_command_works_with(command):
     not_wanted = NOT_FOR_HELP if command else (*NOT_FOR_HELP, "pydantic")  # typer itself reads options with it
     program = (

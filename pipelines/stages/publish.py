@@ -116,6 +116,7 @@ def _version_for(
                 for path, data in {**files, **told}.items():
                     (draft.path / path).write_bytes(data)
                 draft.facts |= _facts(experiment, json.loads(files["metrics.json"]))
+                draft.facts["create"] = store.protocol().facts
             return number
         except FileExistsError:
             continue

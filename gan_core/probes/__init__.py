@@ -1,0 +1,1 @@
+"""What can be found out about a store by using it: `probe_store` in store.py."""

@@ -1,0 +1,32 @@
+"""Whether this machine and a store can be trusted: every probe, in the order in which an operator would ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gan_core.probes.finding import Finding
+from gan_core.probes.races import Say
+from gan_core.probes.store import probe_store
+from gan_core.store import Store
+from pipelines import doctor_machine, doctor_services
+from pipelines.profile import Profile
+
+
+def examine_machine(store: Store, profile: Profile, with_ray: bool, say: Say) -> Iterator[Finding]:
+    """What runs here, and where it would keep things.  with_ray: starts Ray on this machine, where it has no other."""
+    say("versions")
+    yield doctor_machine.packages()
+    yield doctor_machine.processors()
+    say("GPUs")
+    yield doctor_machine.gpus()
+    yield from doctor_machine.disks(store)
+    yield doctor_machine.plug_ins()
+    say("Ray")
+    yield doctor_services.ray(profile, with_ray)
+    say("Prefect")
+    yield doctor_services.prefect()
+
+
+def examine_store(store: Store, rounds: int, say: Say) -> Iterator[Finding]:
+    """What `gan_core.probes` finds.  rounds: of eight writers at once."""
+    yield from probe_store(store, say, rounds=rounds)

@@ -1,0 +1,73 @@
+"""What a run works with beside its own process: Ray, and the Prefect server that records it."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from importlib.metadata import version
+
+from gan_core.probes.finding import Finding, good, probed, warning
+from pipelines.cluster import connect, stop_ray
+from pipelines.profile import Profile
+from pipelines.server import check_server, configured_server
+
+ANSWER_S = 10.0
+
+
+def ray(profile: Profile, start: bool) -> Finding:
+    """The profile's cluster, or Ray on this machine, started where that is wanted."""
+    if profile.ray.address is None and not start:
+        return probed("Ray", _imported, "runs cannot train: install the version in infra/constraints.txt")
+    try:
+        return probed("Ray", lambda: _connected(profile), "no run can train with this profile: see what it says")
+    finally:
+        stop_ray()
+
+
+def _imported() -> Finding:
+    import ray
+
+    return good("Ray", f"{ray.__version__}, not started", "a run starts it on this machine; --ray tries that now, 10 s")
+
+
+def _connected(profile: Profile) -> Finding:
+    """Ray itself refuses a cluster of another version, its own or Python's."""
+    connect(profile, workers=1)
+    import ray
+
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    has = ray.cluster_resources()
+    cpus, gpus = has.get("CPU", 0), has.get("GPU", 0)
+    nodes = f"{len(alive)} {'node' if len(alive) == 1 else 'nodes'}, {cpus:g} CPUs, {gpus:g} GPUs"
+    where = "started here" if profile.ray.address is None else f"at {profile.ray.address}"
+    found = f"{ray.__version__} {where}: {nodes}"
+    if cpus < profile.cpus_per_worker:
+        return warning("Ray", found, f"no room for a worker of {profile.cpus_per_worker} CPUs: add nodes, or lower the "
+                                     "profile's cpus_per_worker")
+    return good("Ray", found, "workers can be placed there")
+
+
+def prefect() -> Finding:
+    """The server that runs are recorded on."""
+    url = configured_server()
+    if url is None:
+        return good("Prefect", f"{version('prefect')}, no server configured",
+                    "each run starts one of its own, 5 s; PREFECT_API_URL names one that stays")
+    return probed("Prefect", lambda: _server(url), "runs stop before their first stage: start it, or unset "
+                                                   "PREFECT_API_URL")
+
+
+def _server(url: str) -> Finding:
+    check_server(url)
+    shown, ours = url.rpartition("@")[2], version("prefect")
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/admin/version", timeout=ANSWER_S) as answer:
+            theirs = str(json.load(answer))
+    except (urllib.error.URLError, ValueError) as error:
+        return warning("Prefect", f"{shown} answers and does not tell its version: {getattr(error, 'reason', error)}",
+                       f"is it Prefect's API, ending in /api, and of version {ours}?")
+    if theirs != ours:
+        return warning("Prefect", f"{shown}, version {theirs}, here {ours}",
+                       f"seldom a problem while the server is the newer one; pip install prefect=={ours} there")
+    return good("Prefect", f"{shown}, version {theirs}", "runs are recorded there")
