@@ -46,13 +46,14 @@ RecordT = TypeVar("RecordT", bound=Config)
 
 
 class Alias(Config):
-    """One move of an alias."""
+    """One move of an alias.  rollback: it took back moves before it, where others add to them."""
 
     version: str
     when: str
     who: str
     why: str
     previous: str | None
+    rollback: bool = False
 
 
 class Verdict(Config):
@@ -93,7 +94,7 @@ def model_names(store: Store) -> tuple[str, ...]:
 
 def version_prefix(name: str, version: str) -> str:
     """Where a version lies in its store.  ConfigError for names that cannot be."""
-    return f"{_model(name)}/versions/{_number(version)}"
+    return f"{_model(name)}/versions/{stored_number(version)}"
 
 
 def name_and_version(prefix: str) -> tuple[str, str] | None:
@@ -150,6 +151,12 @@ def next_version(store: Store, name: str) -> str:
     return f"{int(taken[-1]) + 1 if taken else 1:04d}"
 
 
+def refuse_unknown(store: Store, name: str) -> None:
+    """ConfigError for a model of which nothing was ever published here."""
+    if not _taken(store, name):
+        raise ConfigError(_unknown_model(store, name))
+
+
 # --- aliases ----------------------------------------------------------------------------------------------
 
 
@@ -161,10 +168,12 @@ def set_alias(
     *,
     why: str,
     unless: Callable[[Alias], bool] = lambda current: False,
+    rollback: bool = False,
 ) -> Alias:
     """Moves an alias and returns what is current then: the new move, or the one of which `unless` is true.
 
-    `unless` is asked again after every race lost.  ConfigError when there is no such whole version.
+    `unless` is asked again after every race lost, of the very move that this one would follow.  ConfigError when there
+    is no such whole version.
     """
     folder = _alias_folder(name, alias)
     if not is_whole(store, name, version):
@@ -174,7 +183,8 @@ def set_alias(
         if current is not None and unless(current):
             return current
         previous = current.version if current else None
-        move = Alias(version=_number(version), when=now(), who=who(), why=why, previous=previous)
+        move = Alias(version=stored_number(version), when=now(), who=who(), why=why, previous=previous,
+                     rollback=rollback)
         try:
             store.create(f"{folder}/{number + 1:06d}.json", move.model_dump_json(indent=1).encode())
         except FileExistsError:
@@ -187,6 +197,12 @@ def set_alias(
 def current_alias(store: Store, name: str, alias: str) -> Alias | None:
     """The newest move of an alias; None when there is no such alias."""
     return _newest_move(store, _alias_folder(name, alias))[1]
+
+
+def alias_moves(store: Store, name: str, alias: str) -> list[Alias]:
+    """Every move of an alias, oldest first."""
+    folder = _alias_folder(name, alias)
+    return [_move(store, folder, number) for number in _move_numbers(store, folder)]
 
 
 def current_aliases(store: Store, name: str) -> dict[str, Alias]:
@@ -229,8 +245,7 @@ def resolve(address: str, store: Store) -> tuple[Store, str]:
 
 def _version_named(store: Store, name: str, which: str) -> str:
     """The prefix of NAME@which in a store, `which` being a number or an alias."""
-    if not _taken(store, name):
-        raise ConfigError(_unknown_model(store, name))
+    refuse_unknown(store, name)
     if NUMBER.fullmatch(which):
         prefix = version_prefix(name, which)
         if store.exists(f"{prefix}/{MANIFEST}"):
@@ -276,7 +291,7 @@ def judge(metrics: Mapping[str, Mapping[str, Any]], gate: Mapping[str, Bound]) -
 def gate_path(name: str, version: str, gate: Mapping[str, Bound]) -> str:
     """Where the verdict of these rules on this version is kept."""
     rules = canonical_digest({metric: bound.model_dump(mode="json") for metric, bound in gate.items()})
-    return f"{_model(name)}/gates/{_number(version)}-{rules[:12]}.json"
+    return f"{_model(name)}/gates/{stored_number(version)}-{rules[:12]}.json"
 
 
 def read_verdict(store: Store, name: str, version: str, gate: Mapping[str, Bound]) -> Verdict | None:
@@ -344,7 +359,8 @@ def _model(name: str) -> str:
     return f"models/{name}"
 
 
-def _number(version: str) -> str:
+def stored_number(version: str) -> str:
+    """A version's number as it is in the store: 1 is 0001.  ConfigError for what is no number."""
     if not NUMBER.fullmatch(version):
         raise ConfigError(f"'{version}' is not a version's number; 0001 works")
     return f"{int(version):04d}"
@@ -368,11 +384,17 @@ def _taken(store: Store, name: str) -> list[str]:
 
 
 def _newest_move(store: Store, folder: str) -> tuple[int, Alias | None]:
-    numbers = [int(n[:-5]) for n in store.names(folder) if n.endswith(".json") and NUMBER.fullmatch(n[:-5])]
-    if not numbers:
-        return 0, None
-    path = f"{folder}/{max(numbers):06d}.json"
-    return max(numbers), _parsed(Alias, store.read(path), store.uri(path))
+    numbers = _move_numbers(store, folder)
+    return (numbers[-1], _move(store, folder, numbers[-1])) if numbers else (0, None)
+
+
+def _move_numbers(store: Store, folder: str) -> list[int]:
+    return sorted(int(n[:-5]) for n in store.names(folder) if n.endswith(".json") and NUMBER.fullmatch(n[:-5]))
+
+
+def _move(store: Store, folder: str, number: int) -> Alias:
+    path = f"{folder}/{number:06d}.json"
+    return _parsed(Alias, store.read(path), store.uri(path))
 
 
 def _readable_manifest(store: Store, prefix: str) -> Manifest | None:
