@@ -12,17 +12,15 @@ models/NAME@alias or models/NAME/versions/0003.
 from __future__ import annotations
 
 import getpass
-import math
 import re
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import PurePosixPath
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from gan_core.config import Bound, Config
 from gan_core.errors import ConfigError, DamagedFile, StoreError
@@ -56,8 +54,24 @@ class Alias(Config):
     rollback: bool = False
 
 
+class Standard(Config):
+    """The champion that relative rules measured a version by.
+
+    values: the champion's, by metric, on the data and by the settings that the version was measured with.  anew: those
+    that were measured for this; the others are as it was published with.  without: metric to why there is no value.
+    """
+
+    version: str
+    values: dict[str, float]
+    anew: tuple[str, ...] = ()
+    without: dict[str, str] = Field(default_factory=dict)
+
+
 class Verdict(Config):
-    """What one gate said of one version."""
+    """What one gate said of one version.
+
+    champion: where rules were relative and there was one.  notes: sentences on what was not judged, and why.
+    """
 
     version: str
     gate: dict[str, Bound]
@@ -65,23 +79,8 @@ class Verdict(Config):
     refusals: tuple[str, ...]
     when: str
     who: str
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A metric that is outside a bound; `value` is None when it was not measured."""
-
-    metric: str
-    value: float | None
-    bound: Literal["at_least", "at_most"]
-    limit: float
-
-    def __str__(self) -> str:
-        if self.value is None:
-            return f"{self.metric} was not measured; the gate asks for {self.bound} {self.limit:.6g}"
-        side = "below" if self.bound == "at_least" else "above"
-        off = abs(self.value - self.limit)
-        return f"{self.metric} {self.value:.6g} is {off:.3g} {side} {self.bound} {self.limit:.6g}"
+    champion: Standard | None = None
+    notes: tuple[str, ...] = ()
 
 
 # --- versions ---------------------------------------------------------------------------------------------
@@ -270,22 +269,6 @@ def _no_such(store: Store, name: str, address: str) -> str:
 
 
 # --- gates ------------------------------------------------------------------------------------------------
-
-
-def judge(metrics: Mapping[str, Mapping[str, Any]], gate: Mapping[str, Bound]) -> list[Refusal]:
-    """Every bound that is not kept; a metric that is missing or not a number keeps none.
-
-    metrics: {name: {"value": …, …}}, as evaluate writes them.
-    """
-    refusals = []
-    for name, bound in gate.items():
-        found = metrics.get(name, {}).get("value")
-        value = None if found is None or math.isnan(found) else float(found)
-        if bound.at_least is not None and not (value is not None and value >= bound.at_least):
-            refusals.append(Refusal(name, value, "at_least", bound.at_least))
-        if bound.at_most is not None and not (value is not None and value <= bound.at_most):
-            refusals.append(Refusal(name, value, "at_most", bound.at_most))
-    return refusals
 
 
 def gate_path(name: str, version: str, gate: Mapping[str, Bound]) -> str:

@@ -2,7 +2,8 @@
 
     title         the experiment's name
     metrics       {name: {"value": …, "n_real": …, "n_fake": …, "split": …, "network": …, "seed": …, …}}
-    gate          {name: {"at_least": …, "at_most": …, "passed": true}}: the bounds of these settings, kept or not
+    gate          {name: {"at_least": …, "at_most": …, "passed": true}}: the bounds of these settings, kept or not; null
+                  where that takes the champion's number, and is judged when the version is published
     troubles      [{"name", "first", "last", "times", "lasting", "what", "advice"}]: spells, positions in images seen
     images        images seen in training; null where the run does not say
     features      digest of the `domain` feature network that the images went through; "" where it is not known

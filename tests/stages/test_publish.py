@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from gan_core.config import experiment_from
 from gan_core.errors import DamagedFile, StoreError
 from gan_core.manifest import damaged_files, read_manifest
 from gan_core.store import Store
+from pipelines.champion import as_published, standard
 from pipelines.models import current_alias, read_verdict, set_alias, version_prefix, versions
 from pipelines.stages.publish import is_published, publish
 from tests.artefacts import (
@@ -177,7 +179,8 @@ def test_a_run_that_is_not_finished_is_not_published(store: Store) -> None:
     parents = (a_parent(store, scores),)
     store.delete("runs/r1/MANIFEST.json")
     with pytest.raises(StoreError, match="runs/r1: is not finished"):
-        publish(store, an_experiment(), key="p1", run_prefix=run, scores_prefix=scores, parents=parents)
+        publish(store, an_experiment(), key="p1", run_prefix=run, scores_prefix=scores, parents=parents,
+                beside=partial(standard, store, "digits", score=as_published))
 
 
 def test_the_same_run_gives_the_same_bytes_in_any_store_at_any_time(store: Store, memory: Store) -> None:
