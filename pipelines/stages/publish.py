@@ -97,7 +97,7 @@ def _judged(store: Store, name: str, version: str, gate: Mapping[str, Bound], be
         champion = _champion_before(store, name, version) if relative else None
         measured_by = beside(champion, version, relative) if champion else None
         refusals = tuple(map(str, judge(metrics, gate, measured_by)))
-        notes = (f"no champion yet: what {', '.join(relative)} must be beside it passes",) if relative and not champion else ()
+        notes = _notes(relative) if champion is None else ()
         verdict = Verdict(version=version, gate=dict(gate), passed=not refusals, refusals=refusals, when=now(),
                           who=who(), champion=measured_by, notes=notes)
         if refusals or _promoted(store, name, verdict, champion if relative else None):
@@ -116,6 +116,10 @@ def _promoted(store: Store, name: str, verdict: Verdict, champion: str | None) -
                                                       and current.version != champion)
 
     return set_alias(store, name, CHAMPION, verdict.version, why=why, unless=stands).version == verdict.version
+
+
+def _notes(relative: tuple[str, ...]) -> tuple[str, ...]:
+    return (f"no champion yet: what {', '.join(relative)} must be beside it passes",) if relative else ()
 
 
 def _champion_before(store: Store, name: str, version: str) -> str | None:
