@@ -38,9 +38,9 @@ from gan_core.block import Count as Count
 from gan_core.errors import ConfigError
 from gan_core.options.evaluation import NEIGHBOUR_METRICS as NEIGHBOUR_METRICS
 from gan_core.options.evaluation import TRANSLATION_METRICS as TRANSLATION_METRICS
-from gan_core.options.evaluation import Bound as Bound
 from gan_core.options.evaluation import EvaluateConfig as EvaluateConfig
-from gan_core.options.evaluation import PublishConfig as PublishConfig
+from gan_core.options.gate import Bound as Bound
+from gan_core.options.gate import PublishConfig as PublishConfig
 from gan_core.options.losses import METHODS
 from gan_core.options.networks import FAMILIES
 from gan_core.options.optimizers import ALGORITHMS

@@ -12,6 +12,7 @@ import json
 import platform
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,12 +24,14 @@ from pydantic import Field, ValidationError
 
 from gan_core.config import Config
 from gan_core.disk import flush, no_room
-from gan_core.errors import DamagedFile
+from gan_core.errors import DamagedFile, StoreError
 from gan_core.store import Store
 
 MANIFEST = "MANIFEST.json"
 CLAIM = "CLAIM.json"
 VERSION = "version"  # the kind of manifest that a published version has
+READ_BACK = ".read_back"  # in what is built: copies of what was uploaded, each until it is compared
+UPLOADS = 8  # files on their way at once
 NOTES = ".parts"  # below an artefact that is made part by part: a note of each part that is done
 TOOLS = ("torch", "numpy", "pyarrow", "ray", "prefect", "gan-pipelines")
 
@@ -236,7 +239,40 @@ def _commit(store: Store, prefix: str, built: Path, manifest: Manifest, exclusiv
         if store.exists(f"{prefix}/{MANIFEST}"):
             raise FileExistsError(store.uri(prefix))
         store.create(f"{prefix}/{CLAIM}", json.dumps({"key": manifest.key}).encode())
+        _upload(store, prefix, built, manifest.files)
+        store.create(f"{prefix}/{MANIFEST}", text)
+        return
     store.delete(f"{prefix}/{MANIFEST}")
-    for file in manifest.files:
-        store.put(built / file.path, f"{prefix}/{file.path}")
+    _upload(store, prefix, built, manifest.files)
     store.write(f"{prefix}/{MANIFEST}", text)
+
+
+def _upload(store: Store, prefix: str, built: Path, files: tuple[File, ...]) -> None:
+    """Puts files in place, several at once.  The first that fails ends it: what was not begun is left."""
+    with ThreadPoolExecutor(UPLOADS) as pool:
+        begun = [pool.submit(_put, store, prefix, built, file) for file in files]
+        try:
+            for one in begun:
+                one.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _put(store: Store, prefix: str, built: Path, file: File) -> None:
+    """Puts one file in place, and from a remote store fetches it again: a manifest promises what arrived."""
+    path = f"{prefix}/{file.path}"
+    store.put(built / file.path, path)
+    if store.is_local:
+        return
+    copy = built / READ_BACK / file.path
+    try:
+        store.get(path, copy)
+        sha256 = sha256_of(copy)
+    except FileNotFoundError:
+        sha256 = ""
+    finally:
+        copy.unlink(missing_ok=True)
+    if sha256 != file.sha256:
+        raise StoreError(f"{store.uri(path)}: arrived with other bytes than were sent; nothing points to it: run the "
+                         "same command again")

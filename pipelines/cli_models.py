@@ -1,5 +1,7 @@
 """`gan models list|show|verify`: what is published, what it can be asked for, and whether it is whole.
 
+`promote`, `rollback` and `history` are in cli_promote.
+
 JSON goes to standard output and is all that goes there; without --json a table does.  Remarks go to standard
 error.
 """
@@ -12,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gan_core.errors import DamagedFile
+from pipelines.cli_promote import history, promote, rollback
 from pipelines.options import DEFAULT_STORE, JsonOption, StoreOption
+from pipelines.printed import print_json, print_table
 
 if TYPE_CHECKING:
     from gan_core.manifest import Manifest
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
 
 HEADLINES = ("fd_", "coverage_", "class_agreement")
 
-HELP = """What is published: list it, show one version, verify its files.
+HELP = """What is published: list it, show one version, verify its files, say which is champion.
 
 Example: gan models show digits@latest
 """
@@ -43,7 +47,7 @@ def list_models(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False)
     place = Store(store)
     listed = {name: _listed(place, name) for name in model_names(place)}
     if as_json:
-        _print_json([{"name": name, "versions": found} for name, found in listed.items()])
+        print_json([{"name": name, "versions": found} for name, found in listed.items()])
     elif not listed:
         typer.echo(f"no models in {place.url} yet; `gan run EXPERIMENT.yaml` publishes one", err=True)
     else:
@@ -52,7 +56,7 @@ def list_models(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False)
             for name, found in listed.items()
             for v in reversed(found)
         ]
-        _print_table(["model", "version", "aliases", "published", "metrics"], rows)
+        print_table(["model", "version", "aliases", "published", "metrics"], rows)
 
 
 @models.command()
@@ -69,7 +73,7 @@ def show(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json: 
     manifest = published_manifest(place, prefix)
     shown = _shown(place, prefix, manifest)
     if as_json:
-        _print_json(shown)
+        print_json(shown)
         return
     typer.echo(f"{shown['uri']}  {', '.join(shown['aliases']) or 'no alias'}  {manifest.created}")
     measured = [[name, bounded(m, _number), how(m)] for name, m in shown["metrics"].items()]
@@ -82,7 +86,7 @@ def show(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json: 
         (["lineage", "at", "digest"], origin),
     ):
         typer.echo()
-        _print_table(head, rows)
+        print_table(head, rows)
 
 
 @models.command()
@@ -110,11 +114,15 @@ def verify(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json
     except DamagedFile as problem:  # the manifest itself
         problems = [str(problem)]
     if as_json:
-        _print_json({"uri": uri, "ok": not problems, "problems": problems})
+        print_json({"uri": uri, "ok": not problems, "problems": problems})
     else:
         typer.echo("\n".join(problems) if problems else whole)
     if problems:
         raise typer.Exit(1)
+
+
+for command in (promote, rollback, history):
+    models.command()(command)
 
 
 def _listed(store: Store, name: str) -> list[dict[str, Any]]:
@@ -186,19 +194,3 @@ def _headline(metrics: dict[str, Any]) -> str:
 
 def _number(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else "none"
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
-
-
-def _print_table(head: list[str], rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*head, box=None, header_style="bold", pad_edge=False)
-    for column in table.columns:
-        column.overflow = "fold"
-    for row in rows:
-        table.add_row(*row)
-    Console(markup=False, highlight=False).print(table)

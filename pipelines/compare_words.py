@@ -76,7 +76,7 @@ def origin_rows(comparison: Comparison) -> list[Row]:
 
 def _gate_said(version: Version) -> str:
     if version.passed is None:
-        return "no bounds are set"
+        return "not known: relative to a champion" if version.config["publish"]["gate"] else "no bounds are set"
     return "passed" if version.passed else f"refused: {', '.join(line.split()[0] for line in version.refusals)}"
 
 

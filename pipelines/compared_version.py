@@ -19,10 +19,10 @@ from gan_core.config import Bound
 from gan_core.errors import ConfigError
 from gan_core.manifest import Manifest, Parent, read_named
 from gan_core.store import Store
+from pipelines.gate import judge, relative_metrics
 from pipelines.models import (
     aliases_of,
     find_artefact,
-    judge,
     name_and_version,
     published_manifest,
     read_verdict,
@@ -40,7 +40,8 @@ READ = ("config.json", "metrics.json", REPORT_JSON)
 class Version:
     """A published version, and of what it was made from whatever the store still has.
 
-    config: the experiment's settings.  metrics: as in metrics.json.  passed: None where the settings have no gate.
+    config: the experiment's settings.  metrics: as in metrics.json.  passed: None where the settings have no gate, and
+    where theirs is relative to a champion and what it said is not kept here.
     data: digest of the shards it was measured on; features: of its `domain` network; "" where not known.  tools:
     versions in the process that trained it, or that published it where the run is gone.  lineage: the run, its scores
     and those shards.
@@ -149,13 +150,15 @@ def version_of(store: Store, prefix: str, label: str, manifest: Manifest, files:
 def _gate(
     store: Store, known: tuple[str, str] | None, config: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]]
 ) -> tuple[bool | None, tuple[str, ...]]:
-    """What the gate of a version's own settings said of it, or says where no verdict is kept."""
+    """What the gate of a version's own settings said of it, or where that is not kept, says of it by itself."""
     gate = {name: Bound.model_validate(bound) for name, bound in config["publish"]["gate"].items()}
     if not gate:
         return None, ()
     verdict = read_verdict(store, *known, gate) if known else None
-    refusals = verdict.refusals if verdict else tuple(map(str, judge(metrics, gate)))
-    return (verdict.passed if verdict else not refusals), refusals
+    if verdict is not None:
+        return verdict.passed, verdict.refusals
+    refusals = tuple(map(str, judge(metrics, gate)))
+    return (None if relative_metrics(gate) and not refusals else not refusals), refusals
 
 
 def _made_from(store: Store, parents: Sequence[Parent], kind: str) -> Manifest | None:

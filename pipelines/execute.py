@@ -6,7 +6,7 @@ Stages import torch and Ray; they are imported where there is work for them, so 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from gan_core.options.feature_networks import NAMED
 from gan_core.store import Store
 from pipelines.handles import Features, Handle, Published, Scored, Shards, Trained
 from pipelines.keys import FEATURES, INPUTS, decides_by_fd, features_key
-from pipelines.models import version_prefix
+from pipelines.models import Standard, version_prefix
 from pipelines.plan import Action, Planner, Step, newest_checkpoint
 from pipelines.profile import Profile
 from pipelines.records import RunRecord, StageResult, record_path, write_record
@@ -163,6 +163,7 @@ class Run:
                 run_prefix=trained.prefix,
                 scores_prefix=scored.prefix,
                 parents=(trained.parent(), scored.parent()),
+                beside=self._beside,
             ))
             self.prefixes["publish"] = version_prefix(self.experiment.name, published[0].version)
 
@@ -171,6 +172,22 @@ class Run:
             return published[0]
         prefix = self.prefixes["publish"]
         return Published(self.store.uri(prefix), prefix.rpartition("/")[2], promoted=False, refusals=())
+
+    def _beside(self, champion: str, version: str, metrics: tuple[str, ...]) -> Standard:
+        """A champion's numbers, as published or measured anew, on what this run is measured on."""
+        from pipelines.champion import standard
+
+        return standard(self.store, self.experiment.name, champion, version, metrics, self._score)
+
+    def _score(self, champion: str) -> Mapping[str, Mapping[str, Any]]:
+        """The metrics of the version at a prefix, on the data and by the settings of this run."""
+        from pipelines.champion_scores import scored_anew
+        from pipelines.on_ray_looks import on_ray_looks
+
+        prefix = self.prefixes["prepare"]
+        shards = Shards(self.store.uri(prefix), prefix, self.digests["prepare"])
+        place = on_ray_looks(self.profile, self._looked_at)
+        return scored_anew(self.store, self.experiment, shards, self._features_key(shards), champion, place)
 
     def _stage(self, stage: str, kind: type[HandleT], work: Callable[[Step], None]) -> HandleT:
         self._do(stage, work)

@@ -12,17 +12,15 @@ models/NAME@alias or models/NAME/versions/0003.
 from __future__ import annotations
 
 import getpass
-import math
 import re
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import PurePosixPath
-from typing import Any, Literal, TypeVar
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from gan_core.config import Bound, Config
 from gan_core.errors import ConfigError, DamagedFile, StoreError
@@ -46,17 +44,34 @@ RecordT = TypeVar("RecordT", bound=Config)
 
 
 class Alias(Config):
-    """One move of an alias."""
+    """One move of an alias.  rollback: it took back moves before it, where others add to them."""
 
     version: str
     when: str
     who: str
     why: str
     previous: str | None
+    rollback: bool = False
+
+
+class Standard(Config):
+    """The champion that relative rules measured a version by.
+
+    values: the champion's, by metric, on the data and by the settings that the version was measured with.  anew: those
+    that were measured for this; the others are as it was published with.  without: metric to why there is no value.
+    """
+
+    version: str
+    values: dict[str, float]
+    anew: tuple[str, ...] = ()
+    without: dict[str, str] = Field(default_factory=dict)
 
 
 class Verdict(Config):
-    """What one gate said of one version."""
+    """What one gate said of one version.
+
+    champion: where rules were relative and there was one.  notes: sentences on what was not judged, and why.
+    """
 
     version: str
     gate: dict[str, Bound]
@@ -64,23 +79,8 @@ class Verdict(Config):
     refusals: tuple[str, ...]
     when: str
     who: str
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A metric that is outside a bound; `value` is None when it was not measured."""
-
-    metric: str
-    value: float | None
-    bound: Literal["at_least", "at_most"]
-    limit: float
-
-    def __str__(self) -> str:
-        if self.value is None:
-            return f"{self.metric} was not measured; the gate asks for {self.bound} {self.limit:.6g}"
-        side = "below" if self.bound == "at_least" else "above"
-        off = abs(self.value - self.limit)
-        return f"{self.metric} {self.value:.6g} is {off:.3g} {side} {self.bound} {self.limit:.6g}"
+    champion: Standard | None = None
+    notes: tuple[str, ...] = ()
 
 
 # --- versions ---------------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ def model_names(store: Store) -> tuple[str, ...]:
 
 def version_prefix(name: str, version: str) -> str:
     """Where a version lies in its store.  ConfigError for names that cannot be."""
-    return f"{_model(name)}/versions/{_number(version)}"
+    return f"{_model(name)}/versions/{stored_number(version)}"
 
 
 def name_and_version(prefix: str) -> tuple[str, str] | None:
@@ -156,6 +156,12 @@ def previous_version(store: Store, name: str, version: str) -> str | None:
     return next((n for n in lower if is_whole(store, name, n)), None)
 
 
+def refuse_unknown(store: Store, name: str) -> None:
+    """ConfigError for a model of which nothing was ever published here."""
+    if not _taken(store, name):
+        raise ConfigError(_unknown_model(store, name))
+
+
 # --- aliases ----------------------------------------------------------------------------------------------
 
 
@@ -167,10 +173,12 @@ def set_alias(
     *,
     why: str,
     unless: Callable[[Alias], bool] = lambda current: False,
+    rollback: bool = False,
 ) -> Alias:
     """Moves an alias and returns what is current then: the new move, or the one of which `unless` is true.
 
-    `unless` is asked again after every race lost.  ConfigError when there is no such whole version.
+    `unless` is asked again after every race lost, of the very move that this one would follow.  ConfigError when there
+    is no such whole version.
     """
     folder = _alias_folder(name, alias)
     if not is_whole(store, name, version):
@@ -180,7 +188,8 @@ def set_alias(
         if current is not None and unless(current):
             return current
         previous = current.version if current else None
-        move = Alias(version=_number(version), when=now(), who=who(), why=why, previous=previous)
+        move = Alias(version=stored_number(version), when=now(), who=who(), why=why, previous=previous,
+                     rollback=rollback)
         try:
             store.create(f"{folder}/{number + 1:06d}.json", move.model_dump_json(indent=1).encode())
         except FileExistsError:
@@ -193,6 +202,12 @@ def set_alias(
 def current_alias(store: Store, name: str, alias: str) -> Alias | None:
     """The newest move of an alias; None when there is no such alias."""
     return _newest_move(store, _alias_folder(name, alias))[1]
+
+
+def alias_moves(store: Store, name: str, alias: str) -> list[Alias]:
+    """Every move of an alias, oldest first."""
+    folder = _alias_folder(name, alias)
+    return [_move(store, folder, number) for number in _move_numbers(store, folder)]
 
 
 def current_aliases(store: Store, name: str) -> dict[str, Alias]:
@@ -235,8 +250,7 @@ def resolve(address: str, store: Store) -> tuple[Store, str]:
 
 def _version_named(store: Store, name: str, which: str) -> str:
     """The prefix of NAME@which in a store, `which` being a number or an alias."""
-    if not _taken(store, name):
-        raise ConfigError(_unknown_model(store, name))
+    refuse_unknown(store, name)
     if NUMBER.fullmatch(which):
         prefix = version_prefix(name, which)
         if store.exists(f"{prefix}/{MANIFEST}"):
@@ -263,26 +277,10 @@ def _no_such(store: Store, name: str, address: str) -> str:
 # --- gates ------------------------------------------------------------------------------------------------
 
 
-def judge(metrics: Mapping[str, Mapping[str, Any]], gate: Mapping[str, Bound]) -> list[Refusal]:
-    """Every bound that is not kept; a metric that is missing or not a number keeps none.
-
-    metrics: {name: {"value": …, …}}, as evaluate writes them.
-    """
-    refusals = []
-    for name, bound in gate.items():
-        found = metrics.get(name, {}).get("value")
-        value = None if found is None or math.isnan(found) else float(found)
-        if bound.at_least is not None and not (value is not None and value >= bound.at_least):
-            refusals.append(Refusal(name, value, "at_least", bound.at_least))
-        if bound.at_most is not None and not (value is not None and value <= bound.at_most):
-            refusals.append(Refusal(name, value, "at_most", bound.at_most))
-    return refusals
-
-
 def gate_path(name: str, version: str, gate: Mapping[str, Bound]) -> str:
     """Where the verdict of these rules on this version is kept."""
     rules = canonical_digest({metric: bound.model_dump(mode="json") for metric, bound in gate.items()})
-    return f"{_model(name)}/gates/{_number(version)}-{rules[:12]}.json"
+    return f"{_model(name)}/gates/{stored_number(version)}-{rules[:12]}.json"
 
 
 def read_verdict(store: Store, name: str, version: str, gate: Mapping[str, Bound]) -> Verdict | None:
@@ -350,7 +348,8 @@ def _model(name: str) -> str:
     return f"models/{name}"
 
 
-def _number(version: str) -> str:
+def stored_number(version: str) -> str:
+    """A version's number as it is in the store: 1 is 0001.  ConfigError for what is no number."""
     if not NUMBER.fullmatch(version):
         raise ConfigError(f"'{version}' is not a version's number; 0001 works")
     return f"{int(version):04d}"
@@ -374,11 +373,17 @@ def _taken(store: Store, name: str) -> list[str]:
 
 
 def _newest_move(store: Store, folder: str) -> tuple[int, Alias | None]:
-    numbers = [int(n[:-5]) for n in store.names(folder) if n.endswith(".json") and NUMBER.fullmatch(n[:-5])]
-    if not numbers:
-        return 0, None
-    path = f"{folder}/{max(numbers):06d}.json"
-    return max(numbers), _parsed(Alias, store.read(path), store.uri(path))
+    numbers = _move_numbers(store, folder)
+    return (numbers[-1], _move(store, folder, numbers[-1])) if numbers else (0, None)
+
+
+def _move_numbers(store: Store, folder: str) -> list[int]:
+    return sorted(int(n[:-5]) for n in store.names(folder) if n.endswith(".json") and NUMBER.fullmatch(n[:-5]))
+
+
+def _move(store: Store, folder: str, number: int) -> Alias:
+    path = f"{folder}/{number:06d}.json"
+    return _parsed(Alias, store.read(path), store.uri(path))
 
 
 def _readable_manifest(store: Store, prefix: str) -> Manifest | None:

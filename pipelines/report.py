@@ -19,6 +19,7 @@ import yaml
 from markupsafe import Markup
 from PIL import Image
 
+from gan_core.options.gate import SIGNS, rules_of
 from gan_core.train.trouble import WARM_UP_IMAGES, WARM_UP_ROWS, Spell, history, warmed_up
 from pipelines.intervals import between, method
 from pipelines.pages import page
@@ -130,7 +131,7 @@ class Value(Protocol):
 class Report:
     """All that a report shows.
 
-    experiment: the resolved settings.  gate: metric to {"at_least": …} or {"at_most": …}.  curves: rows of
+    experiment: the resolved settings.  gate: metric to the bound's fields that are set.  curves: rows of
     the metrics files, {"position": images seen, "loss/generator": …}.  samples_png, real_png: grids of one
     layout, a class a row.  lineage: (kind, URI, digest) of what the version was made from.  grids: (position, PNG) of
     the same noise as training went on.  images: seen in training.  features: digest of the `domain` network.
@@ -156,7 +157,9 @@ class Report:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the headline table.  passed: None where the gate says nothing.  bounds: of the value, if known."""
+    """One line of the headline table.  passed: None where the gate says nothing, or nothing without a champion.
+    bounds: of the value, if known.
+    """
 
     name: str
     meaning: str
@@ -197,6 +200,7 @@ def write_report(path: Path, report: Report) -> None:
         marker=MARKER,
         rows=rows,
         refused=[row for row in rows if row.passed is False],
+        waiting=[row for row in rows if row.bound and row.passed is None],
         charts=charts(report.curves),
         spells=[(spell, when(spell)) for spell in history(report.curves)],
         warm_up="" if warmed_up(report.curves) else f"{WARM_UP_IMAGES:,} images and {WARM_UP_ROWS} rows of the curves",
@@ -246,15 +250,15 @@ def _terms(measured: Value) -> str:
 
 
 def _bound(bounds: Mapping[str, float | None]) -> str:
-    signs = {"at_least": "≥", "at_most": "≤"}
-    return " and ".join(f"{signs[side]} {bounds[side]:g}" for side in signs if bounds.get(side) is not None)
+    return " and ".join(f"{SIGNS[rule.side]} {rule.words()}" for rule in rules_of(bounds))
 
 
 def _within(value: float, bounds: Mapping[str, float | None]) -> bool | None:
-    least, most = bounds.get("at_least"), bounds.get("at_most")
-    if least is None and most is None:
-        return None
-    return (least is None or value >= least) and (most is None or value <= most)
+    """None where no rule is set, and where those that the value decides alone are kept and others need a champion."""
+    rules = rules_of(bounds)
+    if not all(rule.keeps(value) for rule in rules if not rule.relative):
+        return False
+    return None if not rules or any(rule.relative for rule in rules) else True
 
 
 Item = TypeVar("Item")

@@ -3,7 +3,8 @@
     title         the experiment's name
     metrics       {name: {"value": …, "n_real": …, "n_fake": …, "split": …, "network": …, "seed": …, …}}; where known
                   also "low", "high", "level", "interval" and "warning", as in `gan_core.metrics.evaluate.Measured`
-    gate          {name: {"at_least": …, "at_most": …, "passed": true}}: the bounds of these settings, kept or not
+    gate          {name: {"at_least": …, "at_most": …, "passed": true}}: the bounds of these settings, kept or not; null
+                  where that takes the champion's number, and is judged when the version is published
     troubles      [{"name", "first", "last", "times", "lasting", "what", "advice"}]: spells, positions in images seen
     images        images seen in training; null where the run does not say
     features      digest of the `domain` feature network that the images went through; "" where it is not known

@@ -13,9 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from gan_core.config import Experiment
+from gan_core.options.gate import Rule, rules_of
 from gan_core.store import Store
+from pipelines.gate import judge
 from pipelines.intervals import bounded
-from pipelines.models import judge
+from pipelines.models import Standard, name_and_version, read_verdict
 from pipelines.plan import Step
 
 if TYPE_CHECKING:
@@ -51,10 +53,11 @@ def result_table(store: Store, experiment: Experiment, outcome: Outcome) -> None
         out.print(f"{what:<12} {_place(store, prefix, file)}", soft_wrap=True)
     if outcome.published is None:
         return
-    metrics = json.loads(store.read(f"{outcome.published.removeprefix(f'{store.url}/')}/metrics.json"))
+    prefix = outcome.published.removeprefix(f"{store.url}/")
+    metrics = json.loads(store.read(f"{prefix}/metrics.json"))
     measured = next(iter(metrics.values()))
     out.print()
-    out.print(_metrics_table(experiment, metrics))
+    out.print(_metrics_table(experiment, metrics, _champion(store, experiment, prefix)))
     out.print(f"{measured['split']} split, {measured['n_real']} real and {measured['n_fake']} generated images")
     for name, warned in ((name, found["warning"]) for name, found in metrics.items() if found.get("warning")):
         out.print(f"{name}: {warned}", style="yellow", soft_wrap=True)
@@ -86,16 +89,34 @@ def _speed(result: StageResult) -> tuple[str, str]:
     return images, f"{(ended - begun) / max(result.seconds, 1e-3):,.0f}"
 
 
-def _metrics_table(experiment: Experiment, metrics: dict[str, dict[str, object]]) -> Table:
+def _metrics_table(
+    experiment: Experiment, metrics: dict[str, dict[str, object]], champion: Standard | None
+) -> Table:
     table = Table("metric", "value", "gate", box=None, pad_edge=False, header_style="bold")
     table.columns[1].justify = "right"
     for name, measured in metrics.items():
         bound = experiment.publish.gate.get(name)
-        gate = "" if bound is None else " ".join(
-            f"{side.replace('_', ' ')} {limit:g}" for side, limit in bound.model_dump(exclude_none=True).items()
-        ) + (" ✗" if judge(metrics, {name: bound}) else " ✓")
+        gate = ""
+        if bound is not None:
+            rules = (f"{rule.side.replace('_', ' ')} {_words(name, rule, champion)}" for rule in rules_of(bound))
+            gate = " ".join(rules) + (" ✗" if judge(metrics, {name: bound}, champion) else " ✓")
         table.add_row(name, bounded(measured, "{:.4f}".format), gate)
     return table
+
+
+def _words(metric: str, rule: Rule, champion: Standard | None) -> str:
+    """A rule with the champion's number, where it has one."""
+    if not rule.relative or champion is None:
+        return rule.words("champion (none yet)")
+    its = champion.values.get(metric)
+    return rule.words(f"champion {champion.version}" + ("" if its is None else f" ({its:.4f})"))
+
+
+def _champion(store: Store, experiment: Experiment, prefix: str) -> Standard | None:
+    """What relative rules measured the version by."""
+    known = name_and_version(prefix)
+    verdict = read_verdict(store, *known, experiment.publish.gate) if known else None
+    return verdict.champion if verdict else None
 
 
 def _place(store: Store, prefix: str, file: str) -> str:

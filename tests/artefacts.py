@@ -9,12 +9,14 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gan_core.config import Experiment, experiment_from
 from gan_core.manifest import Parent, artefact, read_manifest
 from gan_core.store import Store
+from pipelines.champion import Score, as_published, standard
 from pipelines.handles import Published
 from pipelines.stages.publish import publish
 
@@ -108,11 +110,13 @@ def finish_scores(
 
 
 def publish_as(
-    store: Store, key: str, run: str, scores: str, experiment: Experiment | None = None
+    store: Store, key: str, run: str, scores: str, experiment: Experiment | None = None, score: Score = as_published
 ) -> Published:
+    """score: of the champion, where a relative rule asks for what it was not published with."""
     parents = (a_parent(store, run), a_parent(store, scores))
     chosen = experiment or an_experiment()
-    return publish(store, chosen, key=key, run_prefix=run, scores_prefix=scores, parents=parents)
+    beside = partial(standard, store, chosen.name, score=score)
+    return publish(store, chosen, key=key, run_prefix=run, scores_prefix=scores, parents=parents, beside=beside)
 
 
 def publish_one(

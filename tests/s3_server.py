@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -32,6 +32,7 @@ class S3Server:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server: BaseWSGIServer | None = None
         self._port = 0
+        self._creating = threading.Lock()
         self.fault: Fault = no_fault
         self.asked: list[tuple[str, str]] = []
         self.ignored: tuple[str, ...] = ()
@@ -62,8 +63,10 @@ class S3Server:
         fault = self.fault(method, path)
         if fault is None:
             self.asked.append((method, path))
-            answer: Iterable[bytes] = self._moto(environ, start_response)
-            return answer
+            # moto looks whether an object is there and then makes it, which S3 promises to do at once
+            with self._creating if "HTTP_IF_NONE_MATCH" in environ else nullcontext():
+                answer: Iterable[bytes] = self._moto(environ, start_response)
+                return answer
         environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         status, code = fault
         start_response(f"{status} Fault", [("Content-Type", "application/xml")])

@@ -16,7 +16,7 @@ from gan_core.manifest import read_manifest
 from gan_core.store import Store
 from pipelines.compare import Comparison, Metric, as_json, compare
 from pipelines.compare_words import advice, gaps, origin_rows, refusal, refusals, setting_rows
-from pipelines.compared_version import MOST_VERSIONS, dotted, gather
+from pipelines.compared_version import MOST_VERSIONS, dotted, gather, read_version
 from pipelines.records import RunRecord, StageRecord, record_path, write_record
 from tests.artefacts import flip_a_byte
 from tests.compared import a_version, measured, n_images
@@ -283,6 +283,17 @@ def test_only_settings_that_differ_are_told_and_blocks_by_what_is_in_them(compar
 
 def test_settings_have_dotted_names_and_an_empty_block_is_a_value() -> None:
     assert dict(dotted({"a": {"b": {"c": [1, 2]}, "d": {}}, "e": None})) == {"a.b.c": [1, 2], "a.d": {}, "e": None}
+
+
+def test_a_gate_beside_the_champion_says_what_it_said_and_by_itself_nothing(compared: Compared) -> None:
+    gate = {"fd_domain": {"at_most_champion": 0.5}}
+    both = compared((PLAIN, {"gate": gate}), (PLAIN, {"gate": gate, "data": b"other"}))
+    assert row(both, "gate") == ("passed", "refused: fd_domain")
+    for version in both.versions:
+        version.store.delete("models/digits/gates")
+    again = [read_version(version.store, version.prefix, version.label) for version in both.versions]
+    assert [version.passed for version in again] == [None, None]
+    assert row(compare(again), "gate") == ("not known: relative to a champion",) * 2
 
 
 def test_origin_says_gate_aliases_images_and_what_each_was_made_from(compared: Compared) -> None:

@@ -135,6 +135,33 @@ def test_a_bound_that_bounds_nothing_is_refused(bound: str) -> None:
     assert "publish.gate.recall_pixels" in refused(f"publish.gate={{recall_pixels: {bound}}}")
 
 
+@pytest.mark.parametrize(("metric", "bound", "message"), [
+    ("fd_domain", "{at_most_champion: 0}",
+     "publish.gate.fd_domain.at_most_champion: 0: input should be greater than 0; 1.02 works"),
+    ("fd_domain", "{at_most_champion: .inf}", "at_most_champion: inf: input should be a finite number; 1.02 works"),
+    ("recall_pixels", "{at_least_champion: -1}", "at_least_champion: -1: input should be greater than 0; 0.98 works"),
+    ("recall_pixels", "{at_least_champion_minus: -1}", "input should be greater than or equal to 0; 0.01 works"),
+    ("recall_pixels", "{at_least_champoin: 1}", "unknown key; did you mean 'at_least_champion'?"),
+    ("recall_pixels", "{at_least_champion: 1.1, at_most_champion: 1.0}",
+     "publish.gate.recall_pixels: at_least_champion=1.1 and at_most_champion=1.0 let nothing through"),
+    ("kid_domain", "{at_most_champion: 1.02}",
+     "publish.gate.kid_domain.at_most_champion=1.02: a factor says nothing of kid_domain, which may be 0 or below; "
+     "at_most_champion_plus: 0.001 works"),
+])
+def test_a_rule_beside_the_champion_that_says_nothing_is_refused(metric: str, bound: str, message: str) -> None:
+    assert message in refused(f"publish.gate={{{metric}: {bound}}}")
+
+
+def test_bounds_may_be_absolute_and_beside_the_champion_and_read_back_as_they_were_set() -> None:
+    bound = "{fd_domain: {at_most: 20, at_most_champion: 1.02}, kid_domain: {at_most_champion_plus: 0.001}}"
+    made = least(f"publish.gate={bound}")
+    assert made.as_json()["publish"]["gate"] == {
+        "fd_domain": {"at_least": None, "at_most": 20.0, "at_most_champion": 1.02},
+        "kid_domain": {"at_least": None, "at_most": None, "at_most_champion_plus": 0.001},
+    }
+    assert experiment_from(made.as_json()) == made
+
+
 def test_settings_cannot_be_changed_afterwards() -> None:
     made = least()
     with pytest.raises(ValueError, match="frozen"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gan_core.errors import DamagedFile
+from gan_core.errors import DamagedFile, StoreError
 from gan_core.manifest import (
     MANIFEST,
     File,
@@ -32,6 +32,7 @@ class Recorded(Store):
         super().__init__(url)
         self.order: list[str] = []
         self.fails_at = fails_at
+        self._counting = threading.Lock()
 
     def write(self, path: str, data: bytes) -> None:
         self._count(path)
@@ -42,9 +43,10 @@ class Recorded(Store):
         super().put(local, path)
 
     def _count(self, path: str) -> None:
-        if len(self.order) == self.fails_at:
-            raise ConnectionError("the line went down")
-        self.order.append(path)
+        with self._counting:
+            if len(self.order) == self.fails_at:
+                raise ConnectionError("the line went down")
+            self.order.append(path)
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -112,7 +114,45 @@ def test_the_same_bytes_made_twice_anywhere_have_one_digest(tmp_path: Path) -> N
 def test_the_manifest_is_written_last() -> None:
     store = Recorded(f"memory://{uuid.uuid4().hex}")
     finish(store)
-    assert store.order == ["p/a.bin", "p/sub/b.bin", f"p/{MANIFEST}"]
+    assert sorted(store.order[:2]) == ["p/a.bin", "p/sub/b.bin"]
+    assert store.order[2:] == [f"p/{MANIFEST}"]
+
+
+class Garbling(Store):
+    """Changes or loses what it is told to while it is uploaded."""
+
+    def __init__(self, url: str, path: str, kept: bytes | None) -> None:
+        super().__init__(url)
+        self.path, self.kept = path, kept
+
+    def put(self, local: Path, path: str) -> None:
+        if path != self.path:
+            super().put(local, path)
+        elif self.kept is not None:
+            self.write(path, self.kept)
+
+
+@pytest.mark.parametrize("kept", [b"firsT", b"first!", b"", None])
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_what_did_not_arrive_as_it_was_sent_gets_no_manifest(kept: bytes | None, exclusive: bool) -> None:
+    url = f"memory://{uuid.uuid4().hex}"
+    with pytest.raises(StoreError, match=r"p/a\.bin: arrived with other bytes than were sent; .*run the same command"):
+        finish(Garbling(url, "p/a.bin", kept), exclusive=exclusive)
+    assert read_manifest(Store(url), "p") is None
+
+
+def test_files_are_uploaded_several_at_once() -> None:
+    together = threading.Barrier(3)
+
+    class Slow(Store):
+        def put(self, local: Path, path: str) -> None:
+            together.wait(timeout=30)
+            super().put(local, path)
+
+    store = Slow(f"memory://{uuid.uuid4().hex}")
+    manifest = finish(store, files={"a": b"1", "b": b"2", "c": b"3"})
+    assert damaged_files(store, "p", manifest) == []
+    assert store.sizes("p").keys() == {"a", "b", "c", MANIFEST}
 
 
 @pytest.mark.parametrize("fails_at", [0, 1, 2])

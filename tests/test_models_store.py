@@ -10,14 +10,15 @@ from gan_core.config import Bound
 from gan_core.errors import ConfigError, DamagedFile, StoreError
 from gan_core.manifest import artefact
 from gan_core.store import Store
+from pipelines.gate import judge
 from pipelines.models import (
+    Verdict,
     aliases_of,
     current_alias,
     current_aliases,
     find_version,
     gate_path,
     is_whole,
-    judge,
     lineage,
     model_names,
     name_and_version,
@@ -309,7 +310,7 @@ def test_a_bound_holds_at_its_own_value_and_each_bound_is_judged() -> None:
     assert judge(METRICS, {"coverage_pixels": Bound(at_least=0.871, at_most=0.871)}) == []
     assert judge(METRICS, {}) == []
     both = judge(METRICS, {"coverage_pixels": Bound(at_least=0.9), "fd_domain": Bound(at_most=12.4999)})
-    assert [(r.metric, r.bound) for r in both] == [("coverage_pixels", "at_least"), ("fd_domain", "at_most")]
+    assert [(r.metric, r.rule.name) for r in both] == [("coverage_pixels", "at_least"), ("fd_domain", "at_most")]
 
 
 def test_a_verdict_belongs_to_its_rules_in_any_order() -> None:
@@ -317,6 +318,14 @@ def test_a_verdict_belongs_to_its_rules_in_any_order() -> None:
     assert gate_path("digits", "0001", {"x": a, "y": b}) == gate_path("digits", "0001", {"y": b, "x": a})
     assert gate_path("digits", "0001", {"x": a}) != gate_path("digits", "0001", {"x": b})
     assert gate_path("digits", "1", {}).startswith("models/digits/gates/0001-")
+
+
+def test_a_verdict_that_was_kept_before_there_were_relative_rules_is_found() -> None:
+    rules = {"coverage_pixels": Bound(at_least=0.9), "fd_domain": Bound(at_most=10)}
+    assert gate_path("digits", "0001", rules) == "models/digits/gates/0001-da926dd408b4.json"
+    old = {"version": "0001", "gate": {"fd_domain": {"at_least": None, "at_most": 10.0}}, "passed": True,
+           "refusals": [], "when": "2026-11-20T10:00:00+00:00", "who": "a@b"}
+    assert Verdict.model_validate(old).champion is None
 
 
 def test_lineage_goes_back_to_the_data_and_stops_where_an_artefact_is_gone(store: Store) -> None:

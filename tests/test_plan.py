@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from gan_core.config import Experiment, load_experiment
 from gan_core.manifest import MANIFEST, artefact, read_manifest
 from gan_core.store import Store
+from pipelines.champion import as_published, standard
 from pipelines.keys import STAGES, features_key, features_prefix
 from pipelines.plan import Planner
 from pipelines.records import RunRecord, write_record
@@ -50,7 +52,8 @@ def finish(store: Store, *stages: str) -> None:
         records[stage] = step.record
         if stage == "publish":
             run, scores = planner.step("train", known).prefix, planner.step("evaluate", known).prefix
-            publish(store, experiment(), key=step.key, run_prefix=run, scores_prefix=scores, parents=())
+            publish(store, experiment(), key=step.key, run_prefix=run, scores_prefix=scores, parents=(),
+                    beside=partial(standard, store, "digits", score=as_published))
             continue
         with artefact(store, step.prefix, kind=stage, key=step.key) as draft:
             for path, data in FILES[stage].items():

@@ -17,6 +17,7 @@ import yaml
 from PIL import Image
 
 from gan_core.metrics.evaluate import Measured
+from gan_core.options.gate import TIMES
 from gan_core.pictures import grid
 from pipelines.report import (
     GRID_BYTES,
@@ -192,10 +193,24 @@ def test_what_others_wrote_is_shown_as_text_and_never_as_markup(tmp_path):
     ({"at_most": 5.0, "at_least": None}, 5.0, True), ({"at_most": 5.0}, 5.1, False),
     ({"at_least": 0.2, "at_most": 0.4}, 0.3, True), ({"at_least": 0.2, "at_most": 0.4}, 0.5, False),
     ({}, 0.5, None), ({"at_least": None, "at_most": None}, 0.5, None),
+    ({"at_most_champion": 1.02}, 0.5, None), ({"at_most": 1, "at_most_champion": 1.02}, 0.5, None),
+    ({"at_most": 0.4, "at_most_champion": 1.02}, 0.5, False),
 ])  # fmt: skip
 def test_the_gates_mark_follows_its_bounds_ends_included(bounds, value, passed):
     (row,) = table({"fd_domain": measured(value)}, {"fd_domain": bounds})
     assert row.passed is passed
+
+
+def test_what_is_judged_beside_the_champion_waits_for_publishing_and_its_rule_is_shown(tmp_path):
+    gate = {"fd_domain": {"at_most_champion": 1.02, "at_most_champion_plus": 0.5},
+            "coverage_pixels": {"at_least": 0.5}}
+    metrics = {"fd_domain": measured(12), "coverage_pixels": measured(0.9)}
+    words = " ".join(written(tmp_path, metrics=metrics, gate=gate)[1].text.split())
+    assert "when this is published, the gate of these settings judges fd_domain; every other bound is kept." in words
+    assert f"when published ≤ 1.02 {TIMES} champion and ≤ champion + 0.5" in words
+    assert "✓ passed ≥ 0.5" in words
+    facts = json.loads(report_json(a_report(metrics=metrics, gate=gate), {}))
+    assert facts["gate"]["fd_domain"] == {**gate["fd_domain"], "passed": None}
 
 
 def test_a_metric_that_the_gate_asks_for_and_nobody_measured_is_refused(tmp_path):

@@ -6,7 +6,7 @@ import json
 from difflib import get_close_matches
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import Field, model_validator
 
 from gan_core.block import Config, Count
 from gan_core.errors import ConfigError
@@ -120,27 +120,3 @@ class EvaluateConfig(Config):
 NEIGHBOUR_METRICS = ("precision", "recall", "density", "coverage")
 TRANSLATION_METRICS = ("agreement_before", "agreement_real", "cycle_error_a", "cycle_error_b")
 """What evaluate reports of a generator that translates images, beside the metrics of every generator."""
-
-
-class Bound(Config):
-    """The values of one metric that the gate lets through."""
-
-    at_least: FiniteFloat | None = Field(None, examples=[0.9])
-    at_most: FiniteFloat | None = Field(None, examples=[0.9])
-
-    @model_validator(mode="after")
-    def _bounds_something(self) -> Self:
-        if self.at_least is None and self.at_most is None:
-            raise ValueError("sets no bound; for example {at_least: 0.9}")
-        if self.at_least is not None and self.at_most is not None and self.at_least > self.at_most:
-            raise ValueError(f"at_least={self.at_least} and at_most={self.at_most} let nothing through; exchange them")
-        return self
-
-
-class PublishConfig(Config):
-    """What a version must reach to become champion."""
-
-    NOT_IN_KEY = frozenset({"gate"})  # judged when published, and again when the gate itself changes
-
-    gate: dict[str, Bound] = Field(default_factory=dict, description="metric: {at_least: …} or {at_most: …}")
-    licence: str = Field("not stated", description="licence of the published weights, for the model card")

@@ -38,11 +38,11 @@ def bad(name: str, found: str, means: str) -> Finding:
 
 
 def probed(name: str, probe: Callable[[], Finding], advice: str) -> Finding:
-    """What a probe finds; that it failed, with the advice, where it raises: its own where an error of ours has one."""
+    """What a probe finds; that it failed, with the advice, where it raises, after its own where an error of ours has one."""
     try:
         return probe()
     except GanError as error:
         what, _, own = str(error).partition("; ")
-        return bad(name, what, own or advice)
+        return bad(name, what, f"{own}; {advice}" if own else advice)
     except Exception as error:  # every file system and every library has its own
         return bad(name, reason(error.__cause__ if isinstance(error, OSError) and error.__cause__ else error), advice)

@@ -99,6 +99,16 @@ def _scores(
     return measured_by(evidence), Compared(evidence.generated, real, fake, _of_training(looking), asked, asked, read)
 
 
+def measured_of(generator: Generator, at: str, looking: Looking, domain: DomainNetwork) -> dict[str, Measured]:
+    """The metrics alone, of any generator that can be asked for what these shards hold.  at: its prefix in the store.
+
+    Without those of its discriminator, which a bundle need not have.  Errors as of `evaluate`.
+    """
+    also = tuple(name for name in looking.config.also if name not in OF_DISCRIMINATORS)
+    told = replace(looking, config=looking.config.model_copy(update={"also": also}))
+    return _scores(generator, at, told, domain, None)[0]
+
+
 def _of_training(looking: Looking) -> NDArray[np.float32] | None:
     """The train split's `domain` features; None of a set that is larger than the cache."""
     train = looking.data.split("train")

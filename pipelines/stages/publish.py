@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from gan_core.config import Experiment
+from gan_core.config import Bound, Experiment
 from gan_core.errors import StoreError
 from gan_core.manifest import Manifest, Parent, artefact, damaged_files, read_manifest, read_named
 from gan_core.store import Store
+from pipelines.gate import judge, relative_metrics
 from pipelines.handles import Published
 from pipelines.model_card import model_card
 from pipelines.models import (
@@ -29,11 +30,12 @@ from pipelines.models import (
     CHAMPION,
     LATEST,
     Alias,
+    Standard,
     Verdict,
+    alias_moves,
     find_version,
     gate_path,
     is_whole,
-    judge,
     lineage,
     next_version,
     now,
@@ -42,6 +44,10 @@ from pipelines.models import (
     version_prefix,
     who,
 )
+from pipelines.promote import standing
+
+Beside = Callable[[str, str, tuple[str, ...]], Standard]
+"""(champion, version that would replace it, metrics) to the champion's numbers: `pipelines.champion.standard`."""
 
 FROM_RUN = ("generator.json", "generator.safetensors", "networks.safetensors")
 FROM_SCORES = ("metrics.json", "samples.png", "report.html", "report.json")
@@ -55,9 +61,11 @@ def publish(
     run_prefix: str,
     scores_prefix: str,
     parents: tuple[Parent, ...],
+    beside: Beside,
 ) -> Published:
     """Makes a version of a run and its scores, unless that stage key has one, and has the gate judge it.
 
+    beside: the champion's numbers on what these scores were measured on, asked for where rules are relative to it.
     A refused gate is no error: the version is published and `latest`, and `refusals` says what failed, in the
     run that judged.  DamagedFile names an input that is not what its manifest says; then there is no version.
     """
@@ -73,15 +81,52 @@ def publish(
         return newer or current.version == version
 
     set_alias(store, name, LATEST, version, why="published", unless=stands)
-    refusals = tuple(str(r) for r in judge(_metrics_of(store, name, version), gate))
-    passed = not refusals
-    if passed:
-        why = f"passed the gate: {', '.join(gate) or 'no bounds'}"
-        set_alias(store, name, CHAMPION, version, why=why, unless=lambda current: current.version == version)
-    verdict = Verdict(version=version, gate=gate, passed=passed, refusals=refusals, when=now(), who=who())
+    verdict = _judged(store, name, version, gate, beside)
     with contextlib.suppress(FileExistsError):  # another process judged the same numbers by the same rules
         store.create(gate_path(name, version, gate), verdict.model_dump_json(indent=1).encode())
-    return Published(uri, version, promoted=passed, refusals=refusals)
+    return Published(uri, version, promoted=verdict.passed, refusals=verdict.refusals)
+
+
+def _judged(store: Store, name: str, version: str, gate: Mapping[str, Bound], beside: Beside) -> Verdict:
+    """What the gate says of a version, which is champion where it passes.
+
+    A version that passes relative rules takes the place of the very champion that it was judged beside: where another
+    got there first, it is judged again.
+    """
+    metrics, relative = _metrics_of(store, name, version), relative_metrics(gate)
+    for _ in range(ATTEMPTS):
+        champion = _champion_before(store, name, version) if relative else None
+        measured_by = beside(champion, version, relative) if champion else None
+        refusals = tuple(map(str, judge(metrics, gate, measured_by)))
+        notes = _notes(relative) if champion is None else ()
+        verdict = Verdict(version=version, gate=dict(gate), passed=not refusals, refusals=refusals, when=now(),
+                          who=who(), champion=measured_by, notes=notes)
+        if refusals or _promoted(store, name, verdict, champion if relative else None):
+            return verdict
+    raise StoreError(f"{store.uri('models')}/{name}: the champion changed {ATTEMPTS} times while {version} was judged; "
+                     "see who else publishes there")
+
+
+def _promoted(store: Store, name: str, verdict: Verdict, champion: str | None) -> bool:
+    """Whether the version is champion now; not so where it was judged beside another champion than stands there."""
+    beside = f", beside champion {verdict.champion.version}" if verdict.champion else ""
+    why = f"passed the gate: {', '.join(verdict.gate) or 'no bounds'}{beside}"
+
+    def stands(current: Alias) -> bool:
+        return current.version == verdict.version or (bool(relative_metrics(verdict.gate))
+                                                      and current.version != champion)
+
+    return set_alias(store, name, CHAMPION, verdict.version, why=why, unless=stands).version == verdict.version
+
+
+def _notes(relative: tuple[str, ...]) -> tuple[str, ...]:
+    return (f"no champion yet: what {', '.join(relative)} must be beside it passes",) if relative else ()
+
+
+def _champion_before(store: Store, name: str, version: str) -> str | None:
+    """The champion, or where that is this version itself the one before it, as when a kill came after the promotion."""
+    others = [one for one in standing(alias_moves(store, name, CHAMPION)) if one != version]
+    return others[-1] if others else None
 
 
 def is_published(store: Store, experiment: Experiment, key: str) -> tuple[str | None, bool]:

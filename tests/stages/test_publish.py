@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from gan_core.config import experiment_from
 from gan_core.errors import DamagedFile, StoreError
 from gan_core.manifest import damaged_files, read_manifest
 from gan_core.store import Store
+from pipelines.champion import as_published, standard
 from pipelines.models import current_alias, read_verdict, set_alias, version_prefix, versions
 from pipelines.stages.publish import is_published, publish
 from tests.artefacts import (
@@ -22,7 +24,6 @@ from tests.artefacts import (
     finish_run,
     finish_scores,
     flip_a_byte,
-    in_fresh_process,
     publish_as,
     publish_one,
 )
@@ -47,10 +48,6 @@ def memory() -> Iterator[Store]:
 def on(store: Store, alias: str, name: str = "digits") -> str | None:
     current = current_alias(store, name, alias)
     return current.version if current else None
-
-
-def moves(store: Store, alias: str) -> list[str]:
-    return store.names(f"models/digits/aliases/{alias}")
 
 
 def assert_all_whole(store: Store) -> None:
@@ -195,7 +192,8 @@ def test_a_run_that_is_not_finished_is_not_published(store: Store) -> None:
     parents = (a_parent(store, scores),)
     store.delete("runs/r1/MANIFEST.json")
     with pytest.raises(StoreError, match="runs/r1: is not finished"):
-        publish(store, an_experiment(), key="p1", run_prefix=run, scores_prefix=scores, parents=parents)
+        publish(store, an_experiment(), key="p1", run_prefix=run, scores_prefix=scores, parents=parents,
+                beside=partial(standard, store, "digits", score=as_published))
 
 
 def test_the_same_run_gives_the_same_bytes_in_any_store_at_any_time_but_for_how_it_stands(
@@ -254,182 +252,3 @@ def test_the_model_cards_python_runs_and_is_three_lines(store: Store) -> None:
     scope: dict[str, Any] = {}
     exec(code.replace("HERE", store.uri("models/digits/versions/0001")), scope)
     assert scope["images"].shape == (64, 1, 8, 8)
-
-
-# --- kills and races ----------------------------------------------------------------------------------------
-
-KILLS = """
-import json, os, pathlib, shutil, signal, sys
-from gan_core.manifest import damaged_files, read_manifest
-from gan_core.store import Store
-from pipelines.models import current_alias, find_version, version_prefix, versions
-from pipelines.stages.publish import is_published
-from tests.artefacts import an_experiment, publish_as
-
-base, work = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
-OPERATIONS = [(os, n) for n in ("rename", "replace", "link", "unlink", "mkdir", "fsync", "rmdir")]
-OPERATIONS += [(pathlib.Path, "write_bytes"), (Store, "staging"), (Store, "create")]
-
-def die_at(last):
-    count = 0
-    def wrapped(target, name):
-        real = getattr(target, name)
-        def operation(*arguments, **options):
-            nonlocal count
-            count += 1
-            if count == last:
-                if name == "write_bytes":
-                    real(arguments[0], arguments[1][: len(arguments[1]) // 2])
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*arguments, **options)
-        setattr(target, name, operation)
-    for target, name in OPERATIONS:
-        wrapped(target, name)
-
-def state(store):
-    problems = []
-    for version in versions(store, "digits"):
-        prefix = version_prefix("digits", version)
-        problems += damaged_files(store, prefix, read_manifest(store, prefix))
-    aliases = {a: current_alias(store, "digits", a) for a in ("latest", "champion")}
-    return {"versions": versions(store, "digits"), "problems": problems,
-            "found": find_version(store, "digits", "p2"),
-            "published": is_published(store, an_experiment(), "p2"),
-            "moves": {a: store.names(f"models/digits/aliases/{a}") for a in aliases},
-            "aliases": {a: c and c.version for a, c in aliases.items()}}
-
-outcomes, killed, last = [], True, 0
-while killed:
-    last += 1
-    place = work / str(last)
-    shutil.copytree(base, place)
-    store = Store(place)
-    child = os.fork()
-    if child == 0:
-        die_at(last)
-        publish_as(store, "p2", "runs/r2", "scores/e2")
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-    assert killed or status == 0, status
-    after = state(store)
-    again = publish_as(store, "p2", "runs/r2", "scores/e2")
-    told = [again.version, again.promoted, again.refusals]
-    outcomes.append({"after": after, "again": told, "end": state(store)})
-    shutil.rmtree(place)
-print(json.dumps(outcomes))
-"""
-
-
-def test_a_kill_at_any_operation_leaves_whole_versions_and_the_next_start_completes_it(
-    store: Store, tmp_path: Path
-) -> None:
-    publish_one(store, "p1", "r1")
-    finish_scores(store, finish_run(store, "r2", seed=2), "e2")
-    (tmp_path / "work").mkdir()
-    outcomes = json.loads(in_fresh_process(KILLS, str(store.local_path("")), str(tmp_path / "work")))
-    assert len(outcomes) > 30
-    for outcome in outcomes:
-        after, end = outcome["after"], outcome["end"]
-        assert after["problems"] == end["problems"] == []
-        assert after["versions"] in (["0001"], ["0001", "0002"])
-        assert not after["published"][1] or after["aliases"] == {"latest": "0002", "champion": "0002"}
-        assert outcome["again"] == ["0002", True, []]
-        assert end["versions"] == ["0001", "0002"]
-        assert (end["found"], end["published"]) == ("0002", ["0002", True])
-        assert end["aliases"] == {"latest": "0002", "champion": "0002"}
-        assert set(map(tuple, end["moves"].values())) == {("000001.json", "000002.json")}
-    stages = {(len(o["after"]["versions"]), *o["after"]["aliases"].values(), o["after"]["published"][1])
-              for o in outcomes}
-    assert stages == {(1, "0001", "0001", False), (2, "0001", "0001", False), (2, "0002", "0001", False),
-                      (2, "0002", "0002", False), (2, "0002", "0002", True)}
-
-
-class Killed(BaseException):
-    """Ends a publisher in the middle, as a kill would."""
-
-
-def die_at(last: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    count = 0
-
-    def wrapped(real: Callable[..., Any]) -> Callable[..., Any]:
-        def operation(*arguments: Any, **options: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == last:
-                raise Killed
-            return real(*arguments, **options)
-
-        return operation
-
-    for name in ("create", "write", "put", "delete", "read", "names", "sizes"):
-        monkeypatch.setattr(Store, name, wrapped(getattr(Store, name)))
-
-
-def test_an_object_store_holds_whole_versions_after_a_kill_at_any_operation(
-    store: Store, memory: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    finish_scores(store, finish_run(store))
-    objects = {path: store.read(path) for path in store.sizes("")}
-    killed, last = True, 0
-    while killed:
-        last += 1
-        memory.delete("")
-        for path, data in objects.items():
-            memory.write(path, data)
-        with monkeypatch.context() as patch:
-            die_at(last, patch)
-            try:
-                publish_as(memory, "p1", "runs/r1", "scores/e1")
-                killed = False
-            except Killed:
-                pass
-        assert_all_whole(memory)
-        published = publish_as(memory, "p1", "runs/r1", "scores/e1")
-        assert_all_whole(memory)
-        assert versions(memory, "digits") == (published.version,)
-        assert (on(memory, "latest"), on(memory, "champion")) == (published.version, published.version)
-        assert (moves(memory, "latest"), moves(memory, "champion")) == (["000001.json"], ["000001.json"])
-    assert last > 40
-
-
-RACE = """
-import os, sys
-from gan_core.store import Store
-from tests.artefacts import publish_as
-ready, start = os.pipe()
-children = []
-for key in sys.argv[2:]:
-    child = os.fork()
-    if child == 0:
-        os.close(start)
-        os.read(ready, 1)  # ends for all at once, when the parent closes its end
-        publish_as(Store(sys.argv[1]), key, "runs/r1", "scores/e1")
-        os._exit(0)
-    children.append(child)
-os.close(start)
-assert all(os.waitpid(child, 0)[1] == 0 for child in children)
-"""
-
-
-def test_publishers_of_different_keys_that_race_get_a_version_each(store: Store) -> None:
-    finish_scores(store, finish_run(store))
-    keys = [f"p{n}" for n in range(6)]
-    in_fresh_process(RACE, store.url, *keys)
-    assert_all_whole(store)
-    assert versions(store, "digits") == tuple(f"{n:04d}" for n in range(1, 7))
-    assert {is_published(store, an_experiment(), key) for key in keys} == {
-        (v, True) for v in versions(store, "digits")
-    }
-    assert on(store, "latest") == "0006"
-    for alias in ("latest", "champion"):
-        assert moves(store, alias) == [f"{n:06d}.json" for n in range(1, len(moves(store, alias)) + 1)]
-    assert len(moves(store, "champion")) == 6
-
-
-def test_publishers_of_one_key_that_race_make_one_version(store: Store) -> None:
-    finish_scores(store, finish_run(store))
-    in_fresh_process(RACE, store.url, *["same"] * 6)
-    assert_all_whole(store)
-    assert versions(store, "digits") == ("0001",)
-    assert (moves(store, "latest"), moves(store, "champion")) == (["000001.json"], ["000001.json"])

@@ -1,0 +1,43 @@
+"""Many processes that publish to one model on Ceph at once: nothing is lost, half or overwritten."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gan_core.store import Store
+from pipelines.models import current_alias, versions
+from tests.artefacts import finish_run, finish_scores, in_fresh_process
+from tests.stages.test_publish_kills import RACE, assert_all_whole, etags, keys_of, moves
+from tests.system.ceph import ceph
+
+pytestmark = pytest.mark.system
+
+PROCESSES, ROUNDS = 8, 10
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    with tempfile.TemporaryDirectory(prefix="s3-") as folder, ceph(Path(folder)) as bucket:
+        made = Store(f"{bucket}/racing")
+        finish_scores(made, finish_run(made))
+        yield made
+
+
+def test_processes_that_publish_at_once_get_a_whole_version_each_and_change_nothing(store: Store) -> None:
+    keys: list[str] = []
+    for number in range(ROUNDS):
+        before = etags(store)
+        new = [f"p{number}-{process}" for process in range(PROCESSES)]
+        in_fresh_process(RACE, store.url, *new)
+        keys += new
+        assert etags(store).items() >= before.items(), "overwritten or lost"
+        assert sorted(keys_of(store)) == sorted(keys), "lost, half or twice"
+    assert_all_whole(store)
+    latest = current_alias(store, "digits", "latest")
+    assert latest is not None
+    assert latest.version == versions(store, "digits")[-1]
+    assert len(moves(store, "champion")) == PROCESSES * ROUNDS
