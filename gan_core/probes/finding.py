@@ -38,7 +38,7 @@ def bad(name: str, found: str, means: str) -> Finding:
 
 
 def probed(name: str, probe: Callable[[], Finding], advice: str) -> Finding:
-    """What a probe finds; that it failed, with the advice, where it raises, after its own where an error of ours has one."""
+    """What a probe finds; that it failed, with the advice, where it raises: after what an error of ours advises."""
     try:
         return probe()
     except GanError as error:
