@@ -11,7 +11,7 @@ import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -239,18 +239,23 @@ def _commit(store: Store, prefix: str, built: Path, manifest: Manifest, exclusiv
         if store.exists(f"{prefix}/{MANIFEST}"):
             raise FileExistsError(store.uri(prefix))
         store.create(f"{prefix}/{CLAIM}", json.dumps({"key": manifest.key}).encode())
-        _upload(store, prefix, built, manifest.files)
+        _upload(store, prefix, built, manifest.files, _put_and_compare)
         store.create(f"{prefix}/{MANIFEST}", text)
         return
     store.delete(f"{prefix}/{MANIFEST}")
-    _upload(store, prefix, built, manifest.files)
+    _upload(store, prefix, built, manifest.files, _put)
+    if short := missing_files(store, prefix, manifest):
+        raise _arrived_otherwise(store, f"{prefix}/{short[0]}")
     store.write(f"{prefix}/{MANIFEST}", text)
 
 
-def _upload(store: Store, prefix: str, built: Path, files: tuple[File, ...]) -> None:
+Put = Callable[[Store, str, Path, File], None]
+
+
+def _upload(store: Store, prefix: str, built: Path, files: tuple[File, ...], put: Put) -> None:
     """Puts files in place, several at once.  The first that fails ends it: what was not begun is left."""
     with ThreadPoolExecutor(UPLOADS) as pool:
-        begun = [pool.submit(_put, store, prefix, built, file) for file in files]
+        begun = [pool.submit(put, store, prefix, built, file) for file in files]
         try:
             for one in begun:
                 one.result()
@@ -260,12 +265,13 @@ def _upload(store: Store, prefix: str, built: Path, files: tuple[File, ...]) -> 
 
 
 def _put(store: Store, prefix: str, built: Path, file: File) -> None:
-    """Puts one file in place, and from a remote store fetches it again: a manifest promises what arrived."""
-    path = f"{prefix}/{file.path}"
-    store.put(built / file.path, path)
-    if store.is_local:
-        return
-    copy = built / READ_BACK / file.path
+    store.put(built / file.path, f"{prefix}/{file.path}")
+
+
+def _put_and_compare(store: Store, prefix: str, built: Path, file: File) -> None:
+    """Puts one file in place and fetches it again: what is for good and for others is known to have arrived."""
+    _put(store, prefix, built, file)
+    path, copy = f"{prefix}/{file.path}", built / READ_BACK / file.path
     try:
         store.get(path, copy)
         sha256 = sha256_of(copy)
@@ -274,5 +280,9 @@ def _put(store: Store, prefix: str, built: Path, file: File) -> None:
     finally:
         copy.unlink(missing_ok=True)
     if sha256 != file.sha256:
-        raise StoreError(f"{store.uri(path)}: arrived with other bytes than were sent; nothing points to it: run the "
-                         "same command again")
+        raise _arrived_otherwise(store, path)
+
+
+def _arrived_otherwise(store: Store, path: str) -> StoreError:
+    return StoreError(f"{store.uri(path)}: arrived with other bytes than were sent; nothing points to it: run the same "
+                      "command again")

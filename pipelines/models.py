@@ -135,11 +135,17 @@ def published_manifest(store: Store, prefix: str) -> Manifest:
     return manifest
 
 
-def find_version(store: Store, name: str, key: str) -> str | None:
-    """The newest whole version that was published under that stage key."""
-    for version in reversed(_taken(store, name)):
+def find_version(store: Store, name: str, key: str, others: set[str] | None = None) -> str | None:
+    """The newest whole version that was published under that stage key.
+
+    others: numbers that have another key, for good: not looked at again, and those met here are added.
+    """
+    others = set() if others is None else others
+    for version in reversed([number for number in _taken(store, name) if number not in others]):
         manifest = _readable_manifest(store, version_prefix(name, version))
-        if manifest is not None and manifest.key == key and is_whole(store, name, version):
+        if manifest is not None and manifest.key != key:
+            others.add(version)
+        elif manifest is not None and is_whole(store, name, version):
             return version
     return None
 

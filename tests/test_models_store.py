@@ -89,6 +89,20 @@ def test_the_newest_version_of_a_key_is_found(store: Store) -> None:
     assert find_version(store, "faces", "a") is None
 
 
+def test_versions_that_are_known_to_have_other_keys_are_not_read_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others: set[str] = set()
+    add(store, "a"), add(store, "b")
+    store.create("models/digits/versions/0003/CLAIM.json", b"{}")
+    assert find_version(store, "digits", "c", others) is None
+    assert others == {"0001", "0002"}
+    read, real = list[str](), Store.read
+    monkeypatch.setattr(Store, "read", lambda self, path: read.append(path) or real(self, path))
+    assert find_version(store, "digits", "c", others) is None
+    assert read == ["models/digits/versions/0003/MANIFEST.json"]  # may be whole by now
+
+
 def test_an_alias_moves_and_remembers_where_from_by_whom_and_why(store: Store) -> None:
     add(store, "a"), add(store, "b")
     assert current_alias(store, "digits", "latest") is None

@@ -147,10 +147,11 @@ def _version_for(
 ) -> str:
     """The version of that key: the one there is, if every byte of it is right, else a new one."""
     files: dict[str, bytes] = {}
+    others: set[str] = set()
     for _ in range(ATTEMPTS):
         # the number first: a version of this key that another process makes after the look then takes it
         number = next_version(store, experiment.name)
-        version = find_version(store, experiment.name, key)
+        version = find_version(store, experiment.name, key, others)
         if version is not None and not _damaged(store, version_prefix(experiment.name, version)):
             return version
         files = files or _bundle(store, experiment, run_prefix, scores_prefix, parents)
