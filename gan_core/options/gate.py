@@ -17,7 +17,7 @@ from pydantic import Field, FiniteFloat, SerializerFunctionWrapHandler, model_se
 
 from gan_core.block import Config
 
-MAY_BE_NEGATIVE = ("kid_", "memorisation_")
+MAY_BE_NEGATIVE = ("kid_", "memorisation_", "cycle_psnr_", "cycle_ssim_")
 """How metrics begin that are round 0 for the best of generators, so that a factor of one says nothing."""
 
 FACTORS = {"at_least_champion": "at_least_champion_minus", "at_most_champion": "at_most_champion_plus"}
