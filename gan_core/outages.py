@@ -50,12 +50,9 @@ def transient(error: BaseException) -> bool:
     causes = list(_causes(error))
     if any(isinstance(cause, GanError) for cause in causes):
         return False
-    if any(isinstance(cause, ConnectionError | TimeoutError) for cause in causes):
+    if any(isinstance(cause, ConnectionError | TimeoutError) or _is_passing(cause) for cause in causes):
         return True
-    status = http_status(error)
-    if status is not None:
-        return status in PASSING_STATUS
-    return any(_is_passing(cause) for cause in causes)
+    return http_status(error) in PASSING_STATUS
 
 
 def reason(error: BaseException) -> str:

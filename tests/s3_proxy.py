@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 
 class Broken(Enum):
     """What becomes of a request that the server behind has answered, or would."""
 
-    RESET = "the connection is reset in the middle of the answer"
-    SHORT = "the answer ends before the length that it stated"
+    RESET = "the connection is reset in the middle of the answer's body, or before an answer without one"
+    SHORT = "the connection ends there"
     LOST = "the server has done it, and nobody hears so"
     SILENT = "nothing is answered until `thaw`"
 
@@ -109,23 +109,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _without_hidden(self, listing: bytes) -> bytes:
         for key in self.proxy.hidden:
-            entry = rb"<Contents>(?:(?!</Contents>).)*<Key>" + re.escape(key.encode()) + rb"</Key>.*?</Contents>"
-            listing = re.sub(entry, b"", listing, flags=re.DOTALL)
+            keys = "|".join(map(re.escape, (key, quote(key, safe=""))))  # as servers word it
+            entry = rf"<Contents>(?:(?!</Contents>).)*<Key>({keys})</Key>.*?</Contents>"
+            listing = re.sub(entry.encode(), b"", listing, flags=re.DOTALL)
         return listing
 
     def _send(self, status: int, headers: dict[str, str], body: bytes, broken: Fault = None) -> None:
-        if broken is Broken.LOST:
-            self.close_connection = True
-            return
-        self.send_response_only(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        if self.command != "HEAD":
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body[: len(body) // 2] if broken else body)
         self.close_connection = self.close_connection or broken is not None
+        body = b"" if self.command == "HEAD" else body
+        if not broken or (body and broken is not Broken.LOST):
+            self.send_response_only(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            if self.command != "HEAD":
+                self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[: len(body) // 2] if broken else body)
         if broken is Broken.RESET:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             os.close(self.connection.detach())  # the server's own way to close says goodbye first

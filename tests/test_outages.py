@@ -33,7 +33,7 @@ def server(running: S3Server) -> Iterator[S3Server]:
 
 @pytest.fixture(scope="module")
 def store(running: S3Server) -> Store:
-    return Store("s3://outages/x")
+    return Store("s3://outages/x").once()
 
 
 def error_of(act: object) -> Exception:
@@ -88,7 +88,7 @@ def test_a_connection_that_breaks_off_may_hold_next_time(server: S3Server, monke
 
         thread = threading.Thread(target=hang_up)
         thread.start()
-        error = error_of(lambda: Store("s3://outages/x").write("a", b"x"))
+        error = error_of(lambda: Store("s3://outages/x").once().write("a", b"x"))
         rude.shutdown(socket.SHUT_RDWR)
         thread.join()
     assert transient(error)
@@ -96,7 +96,7 @@ def test_a_connection_that_breaks_off_may_hold_next_time(server: S3Server, monke
 
 def test_a_name_that_cannot_be_looked_up_now_may_be_later(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://no-such-host.invalid")
-    assert transient(error_of(lambda: Store("s3://outages/x").write("a", b"x")))
+    assert transient(error_of(lambda: Store("s3://outages/x").once().write("a", b"x")))
     assert transient(error_of(lambda: socket.create_connection(("no-such-host.invalid", 80))))
 
 
@@ -107,7 +107,7 @@ def test_credentials_that_are_missing_do_not_come_by_themselves(
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-    error = error_of(lambda: Store("s3://outages/x").write("a", b"x"))
+    error = error_of(lambda: Store("s3://outages/x").once().write("a", b"x"))
     assert not transient(error)
     assert "credentials" in reason(error)
 

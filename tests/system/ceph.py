@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,23 @@ def ceph(home: Path) -> Iterator[str]:
     import boto3
 
     told = os.environ | {"S3_HOME": str(home), "S3_SECRET": SECRET}
-    started = subprocess.run([SCRIPT, "start", str(free_port())], env=told, capture_output=True, text=True, timeout=120)
-    assert started.returncode == 0, started.stderr
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in re.findall(r"(AWS_\w+)=(\S+)", started.stdout):
-            patch.setenv(name, value)
-        try:
+    start = [SCRIPT, "start", str(_port())]
+    try:
+        started = subprocess.run(start, env=told, capture_output=True, text=True, timeout=120)
+        assert started.returncode == 0, started.stderr
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in re.findall(r"(AWS_\w+)=(\S+)", started.stdout):
+                patch.setenv(name, value)
             boto3.client("s3").create_bucket(Bucket="lab")
             yield "s3://lab"
-        finally:
-            subprocess.run([SCRIPT, "stop"], env=told, check=True, timeout=60)
+    finally:
+        subprocess.run([SCRIPT, "stop"], env=told, check=True, timeout=60)
+
+
+def _port() -> int:
+    """One that nobody listens on, nor on the next, which the monitor takes."""
+    while True:
+        port = free_port()
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port + 1))
+            return port

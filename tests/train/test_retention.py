@@ -111,7 +111,7 @@ def test_a_deletion_that_fails_is_told_once_stops_nothing_and_is_done_later(serv
     assert [int(name[:12]) for name in place.whole()] == [128, 256, 384, 512]
     told = [note for note in heard.notes if "deleted" in note]
     assert told == [f"{place.store.uri(place.prefix)}/checkpoints/000000000256-0001 could not be deleted: "
-                    "as the test wants it; this is tried again after each checkpoint"]
+                    "AccessDenied: as the test wants it; this is tried again after each checkpoint"]
     server.fault = no_fault
     save(writer, 640)
     writer.wait()

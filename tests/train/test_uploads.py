@@ -81,7 +81,7 @@ def test_an_outage_without_end_stops_the_run_with_advice_and_the_next_attempt_go
     server.fault = lambda method, path: (503, "") if "000000000256" in path else None
     save(writer, 256)
     save(writer, 384)  # could be written, but nothing is after a gap
-    with pytest.raises(StoreError, match=r"^upload of checkpoint 256 failed for 0\.5 s: .*the store answers again"):
+    with pytest.raises(StoreError, match=r"^upload of checkpoint 256 failed for [\d.]+ s: .*the store answers again"):
         writer.wait()
     server.fault = no_fault
     with pytest.raises(StoreError, match="upload of checkpoint 256 failed"):
@@ -100,7 +100,7 @@ def test_what_no_patience_mends_is_told_at_once(server: S3Server, place: RunPlac
     writer = Writer(place, place.claim_attempt(), KEEP, heard)
     server.fault = lambda method, path: (403, "AccessDenied") if method == "PUT" else None
     save(writer, 128)
-    with pytest.raises(StoreError, match=r"000000000128-0001: could not be written: as the test wants it; .*put it"):
+    with pytest.raises(StoreError, match="^upload of checkpoint 128 failed: AccessDenied: as the test wants it; .*allowed to"):
         writer.wait()
     writer.close()
     assert heard.notes == []
@@ -161,7 +161,7 @@ def test_a_restart_during_an_outage_waits_for_the_store(server: S3Server, place:
 
 def test_a_store_that_stays_away_is_one_error_with_advice(server: S3Server, place: RunPlace) -> None:
     server.stop()
-    with pytest.raises(StoreError, match=r"^access to s3://.* failed for 0\.1 s: .*run the same command"):
+    with pytest.raises(StoreError, match=r"^access to s3://.* failed for [\d.]+ s: .*run the same command"):
         PatientStore(place.store, seconds=0.1).names("x")
     assert replace(place, tries_again=False).patient is place.store
 
