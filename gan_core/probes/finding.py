@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from gan_core.errors import GanError
+from gan_core.errors import GanError, StoreError
 from gan_core.outages import reason
 
 Judgement = Literal["good", "warning", "bad"]
@@ -38,11 +38,19 @@ def bad(name: str, found: str, means: str) -> Finding:
 
 
 def probed(name: str, probe: Callable[[], Finding], advice: str) -> Finding:
-    """What a probe finds; that it failed, with the advice, where it raises: after what an error of ours advises."""
+    """What a probe finds; that it failed, with the advice, where it raises: its own where an error of ours has one."""
     try:
         return probe()
-    except GanError as error:
-        what, _, own = str(error).partition("; ")
-        return bad(name, what, f"{own}; {advice}" if own else advice)
     except Exception as error:  # every file system and every library has its own
-        return bad(name, reason(error.__cause__ if isinstance(error, OSError) and error.__cause__ else error), advice)
+        fault = _fault(error)
+        if not isinstance(fault, GanError):
+            return bad(name, reason(fault), advice)
+        what, _, own = str(fault).partition("; ")
+        return bad(name, what, own or advice)
+
+
+def _fault(error: BaseException) -> BaseException:
+    """What a store's client said, without what was made of it for those who run pipelines."""
+    if isinstance(error, OSError | StoreError) and error.__cause__ is not None:
+        return _fault(error.__cause__)
+    return error

@@ -18,6 +18,7 @@ from gan_core.exclusive import SCRATCH
 from gan_core.store import Store
 
 MIB = 2**20
+CONNECT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -90,15 +91,23 @@ class S3:
 
 
 def s3_of(store: Store) -> S3 | None:
-    """Its client; None for every other kind of store."""
-    fs, root = _opened(store)
-    return S3(fs, root) if hasattr(fs, "call_s3") else None
+    """Its client, which asks once where s3fs and botocore would ask five times each; None for every other store."""
+    once = {"config_kwargs": {"connect_timeout": CONNECT_S, "retries": {"total_max_attempts": 1}}}
+    fs, root = _opened(store, **(once if _is_s3(store) else {}))
+    if not hasattr(fs, "call_s3"):
+        return None
+    fs.retries = 1
+    return S3(fs, root)
 
 
-def _opened(store: Store) -> tuple[Any, str]:
-    fresh = {"use_listings_cache": False, "skip_instance_cache": True} if store.url.startswith("s3") else {}
-    fs, root = fsspec.core.url_to_fs(store.url, **fresh)
+def _opened(store: Store, **options: Any) -> tuple[Any, str]:
+    fresh = {"use_listings_cache": False, "skip_instance_cache": True} if _is_s3(store) else {}
+    fs, root = fsspec.core.url_to_fs(store.url, **fresh, **options)
     return fs, str(root).rstrip("/")
+
+
+def _is_s3(store: Store) -> bool:
+    return store.url.startswith("s3")
 
 
 @contextlib.contextmanager
