@@ -109,7 +109,9 @@ def _refuses_a_second(fs: Any, path: str) -> bool:
 def _recorded(fs: Any, root: str) -> Verdict | None:
     """What `gan doctor` wrote down here, unless it asked another server: a bucket may have been copied."""
     try:
-        found = Verdict.model_validate_json(fs.cat_file(f"{root}/{VERDICT}"))
+        # s3fs asks for the size first where it may read in parts, and refusals of that have no words
+        alone = {"max_concurrency": 1} if "s3" in fs.protocol else {}
+        found = Verdict.model_validate_json(fs.cat_file(f"{root}/{VERDICT}", **alone))
     except (FileNotFoundError, NotADirectoryError, ValidationError):
         return None
     return found if found.endpoint == endpoint() else None

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from gan_core import exclusive
 from gan_core.errors import ConfigError, StoreError
 from gan_core.manifest import artefact, missing_files, read_manifest
 from gan_core.store import Store
@@ -95,6 +96,7 @@ def place(bucket: tuple[S3Proxy, str]) -> str:
 def store(proxy: S3Proxy, place: str) -> Store:
     """With one object, `old`."""
     made = Store(place)
+    exclusive.assume(made._fs, made._root, exclusive.Verdict(protocol="exclusive-create"))
     made.write("old", BYTES)
     proxy.mend()
     return made
@@ -140,8 +142,10 @@ def test_an_outage_is_told_once_while_it_is_waited_out(
 
 
 @pytest.mark.parametrize("broken", [Broken.SHORT, Broken.RESET])
-def test_a_file_in_ranges_is_whole_or_absent(broken: Broken, proxy: S3Proxy, store: Store, tmp_path: Path) -> None:
-    store._fs.default_block_size = 1000  # beyond which s3fs fetches ranges beside each other
+def test_a_file_in_ranges_is_whole_or_absent(
+    broken: Broken, proxy: S3Proxy, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gan_core.store.PART", 1000)  # beyond which s3fs fetches ranges beside each other
     proxy.fail(None, broken)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # s3fs leaves the connection of a range that broke off
