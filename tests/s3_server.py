@@ -78,6 +78,6 @@ def s3_server(bucket: str, secret: str) -> Iterator[S3Server]:
         for name, value in {"ACCESS_KEY_ID": "AKIATESTTESTTESTTEST", "SECRET_ACCESS_KEY": secret,
                             "DEFAULT_REGION": "us-east-1", "ENDPOINT_URL": server.url}.items():
             patch.setenv(f"AWS_{name}", value)
-        boto3.client("s3").create_bucket(Bucket=bucket)
+        boto3.session.Session().client("s3").create_bucket(Bucket=bucket)
         yield server
     server.stop()

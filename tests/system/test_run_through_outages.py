@@ -46,7 +46,8 @@ class Lab:
 
     def run(self, *overrides: str) -> subprocess.CompletedProcess[str]:
         words = ["run", EXPERIMENT, "--store", "s3://lab/team", *settings("train.images=2560", *overrides), "--json"]
-        return subprocess.run([*GAN, *words], env=self.prefect.environment(), capture_output=True, text=True, timeout=200)
+        environment = self.prefect.environment()
+        return subprocess.run([*GAN, *words], env=environment, capture_output=True, text=True, timeout=200)
 
 
 @pytest.fixture(scope="module")
