@@ -74,12 +74,13 @@ class Orders:
         self._lines.put(line)
 
     def _look(self) -> None:
-        messages = Messages(self.store, self.run_prefix, self.fit_id)
+        store = self.store.once()  # what a second look finds must not wait for the first
+        messages = Messages(store, self.run_prefix, self.fit_id)
         over = False
         while not over:
             self._write(messages)
             with suppress(Exception):  # a store that does not answer now may answer in a second
-                if self.store.exists(_stop(self.run_prefix, self.fit_id)):
+                if store.exists(_stop(self.run_prefix, self.fit_id)):
                     self._stop.set()
             self._heed(self.notice())
             self._write(messages)  # now: the node of this worker may be the one that is taken away

@@ -126,7 +126,7 @@ def test_a_half_deleted_checkpoint_is_not_there(server: S3Server, place: RunPlac
         save(writer, position)
     writer.wait()
     deletions = count(1)
-    server.fault = lambda method, path: (503, "") if method == "POST" and next(deletions) == 2 else None
+    server.fault = lambda method, path: (503, "") if method in ("POST", "DELETE") and next(deletions) >= 2 else None
     save(writer, 512)
     writer.wait()
     server.fault = no_fault
