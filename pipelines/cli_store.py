@@ -103,6 +103,7 @@ def _table(head: list[str], rows: list[list[str]]) -> None:
     from rich.table import Table
 
     table = Table(*head, box=None, pad_edge=False, header_style="bold")
+    table.columns[0].overflow = "fold"
     for column in table.columns[-3:]:
         column.justify = "right"
     for row in rows:
