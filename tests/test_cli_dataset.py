@@ -367,6 +367,7 @@ def test_data_that_does_not_fit_is_exit_code_1(gan: Gan) -> None:
     assert "squares: train item 3: KeyError: 'lost'" in line_of(said)
 
 
+@pytest.mark.system
 @pytest.mark.slow
 def test_workers_load_the_plug_in_and_write_the_same_bytes(gan: Gan) -> None:
     words = ["--source", "squares", "--plugin", "squares.py", "--set", "prepare.shard_examples=100", "--json"]

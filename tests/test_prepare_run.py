@@ -121,6 +121,7 @@ def test_a_plug_in_file_is_loaded_by_the_workers(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["splits"] == {"train": 2000, "validation": 0, "test": 100}
 
 
+@pytest.mark.system
 def test_fashion_mnist_goes_from_idx_to_shards(real_data: Path, tmp_path: Path) -> None:
     words = ["--source", "fashion_mnist", "--set", f"root={real_data / 'fashion_mnist'}", "--store", str(tmp_path)]
     run = [*GAN, "dataset", "prepare", *words, "--json"]

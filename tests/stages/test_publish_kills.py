@@ -269,6 +269,7 @@ def refuse_from(number: int, server: S3Server) -> Callable[[], int]:
     return lambda: count
 
 
+@pytest.mark.system
 def test_s3_holds_whole_versions_after_a_kill_at_any_write(s3: Store, server: S3Server) -> None:
     """Each publisher dies at a later write, and all publish to one model, so that each meets what others left."""
     publish_key(s3, "p0")
