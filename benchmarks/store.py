@@ -92,7 +92,7 @@ AWS = shutil.which("aws", path=f"{Path(sys.executable).parent}:{os.environ['PATH
 def bench(smaller: int) -> Iterator[Bench]:
     import boto3
 
-    bucket, s3 = f"bench-{uuid.uuid4().hex[:12]}", boto3.resource("s3")
+    bucket, s3 = f"bench-{uuid.uuid4().hex[:12]}", boto3.session.Session().resource("s3")
     s3.create_bucket(Bucket=bucket)
     folder = Path(tempfile.mkdtemp())
     try:

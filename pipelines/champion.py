@@ -11,10 +11,11 @@ from functools import partial
 from typing import Any
 
 from gan_core.errors import DamagedFile
+from gan_core.published import version_prefix
 from gan_core.store import Store
 from pipelines.compare import differences, terms
 from pipelines.compared_version import Version, read_version
-from pipelines.models import Standard, version_prefix
+from pipelines.models import Standard
 
 Score = Callable[[str], Mapping[str, Mapping[str, Any]]]
 """The prefix of a champion to its metrics on the terms of the version that would replace it, as in metrics.json.

@@ -46,9 +46,9 @@ def explore(
 
     Example: gan explore s3://bucket/gans/models/digits@latest --out explored --json
     """
+    from gan_core.addresses import resolve
     from gan_core.store import Store
     from pipelines.explore_run import Asked, check_out, explore_model, say
-    from pipelines.models import resolve
 
     check_out(out)
     place, prefix = resolve(address, Store(store))

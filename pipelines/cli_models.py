@@ -41,8 +41,8 @@ def list_models(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False)
 
     Example: gan models list --store s3://bucket/gans
     """
+    from gan_core.published import model_names
     from gan_core.store import Store
-    from pipelines.models import model_names
 
     place = Store(store)
     listed = {name: _listed(place, name) for name in model_names(place)}
@@ -65,9 +65,10 @@ def show(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json: 
 
     Example: gan models show digits@latest --json
     """
+    from gan_core.addresses import resolve
+    from gan_core.published import published_manifest
     from gan_core.store import Store
     from pipelines.intervals import bounded, how
-    from pipelines.models import published_manifest, resolve
 
     place, prefix = resolve(address, Store(store))
     manifest = published_manifest(place, prefix)
@@ -97,9 +98,11 @@ def verify(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json
 
     Example: gan models verify digits@champion
     """
+    from gan_core.addresses import resolve
     from gan_core.manifest import damaged_files
+    from gan_core.published import published_manifest
     from gan_core.store import Store
-    from pipelines.models import find_artefact, lineage, published_manifest, resolve
+    from pipelines.models import find_artefact, lineage
 
     place, prefix = resolve(address, Store(store))
     uri = place.uri(prefix)
@@ -126,7 +129,8 @@ for command in (promote, rollback, history):
 
 
 def _listed(store: Store, name: str) -> list[dict[str, Any]]:
-    from pipelines.models import current_aliases, version_prefix, whole_versions
+    from gan_core.addresses import current_aliases
+    from gan_core.published import version_prefix, whole_versions
 
     aliases = current_aliases(store, name)
     return [
@@ -142,8 +146,10 @@ def _listed(store: Store, name: str) -> list[dict[str, Any]]:
 
 
 def _shown(store: Store, prefix: str, manifest: Manifest) -> dict[str, Any]:
+    from gan_core.addresses import aliases_of
     from gan_core.manifest import Parent, read_named
-    from pipelines.models import aliases_of, lineage, name_and_version
+    from gan_core.published import name_and_version
+    from pipelines.models import lineage
 
     known = name_and_version(prefix)
     uri = store.uri(prefix)

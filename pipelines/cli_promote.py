@@ -10,8 +10,8 @@ from pipelines.options import DEFAULT_STORE, JsonOption, StoreOption
 from pipelines.printed import print_json, print_table
 
 if TYPE_CHECKING:
+    from gan_core.addresses import Alias
     from gan_core.store import Store
-    from pipelines.models import Alias
     from pipelines.promote import Moved
 
 VERSION = "NAME@0003 or NAME@latest in --store, or a URL ending in models/NAME@0003"

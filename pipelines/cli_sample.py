@@ -109,7 +109,7 @@ def _check_picture(n: int, out: Path) -> None:
 
 
 def _resolved(addresses: list[str], store: Store) -> list[tuple[Store, str]]:
-    from pipelines.models import resolve
+    from gan_core.addresses import resolve
 
     return [resolve(address, store) for address in addresses]
 

@@ -15,19 +15,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from gan_core.addresses import aliases_of, resolve
 from gan_core.config import Bound
 from gan_core.errors import ConfigError
 from gan_core.manifest import Manifest, Parent, read_named
+from gan_core.published import name_and_version, published_manifest
 from gan_core.store import Store
 from pipelines.gate import judge, relative_metrics
-from pipelines.models import (
-    aliases_of,
-    find_artefact,
-    name_and_version,
-    published_manifest,
-    read_verdict,
-    resolve,
-)
+from pipelines.models import find_artefact, read_verdict
 from pipelines.records import RECORDS_READ, RunRecord
 from pipelines.report_names import REPORT_JSON
 

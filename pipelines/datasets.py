@@ -16,10 +16,11 @@ from pydantic_core import PydanticUndefined
 from gan_core.config import Config
 from gan_core.errors import ConfigError, DamagedFile, DataError
 from gan_core.manifest import Manifest, missing_files, read_manifest
+from gan_core.published import model_names, whole_versions
 from gan_core.registry import SOURCES
 from gan_core.store import Store
 from pipelines.keys import FOLDERS, PREFIX_CHARS
-from pipelines.models import lineage, model_names, whole_versions
+from pipelines.models import lineage
 from pipelines.records import RECORDS_READ, RunRecord, StageResult, record_path, write_record
 from pipelines.run import Opened
 

@@ -16,10 +16,11 @@ from gan_core.config import Experiment, experiment_from
 from gan_core.errors import DamagedFile, GanError, Interrupted, StoreError
 from gan_core.manifest import MANIFEST, Parent, damaged_files, read_manifest
 from gan_core.options.feature_networks import NAMED
+from gan_core.published import version_prefix
 from gan_core.store import Store
 from pipelines.handles import Features, Handle, Published, Scored, Shards, Trained
 from pipelines.keys import FEATURES, INPUTS, decides_by_fd, features_key
-from pipelines.models import Standard, version_prefix
+from pipelines.models import Standard
 from pipelines.plan import Action, Planner, Step, newest_checkpoint
 from pipelines.profile import Profile
 from pipelines.records import RunRecord, StageResult, record_path, write_record

@@ -17,9 +17,10 @@ from datetime import datetime, timedelta
 
 from gan_core.errors import DamagedFile
 from gan_core.manifest import MANIFEST, Manifest, read_manifest
+from gan_core.published import model_names, whole_versions
 from gan_core.store import Entry, Store
 from pipelines.keys import FEATURES, FOLDERS, PREFIX_CHARS
-from pipelines.models import find_artefact, model_names, whole_versions
+from pipelines.models import find_artefact
 from pipelines.records import latest_stages
 
 CHECKPOINTS = "checkpoints"

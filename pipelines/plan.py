@@ -14,10 +14,12 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from gan_core.addresses import resolve
 from gan_core.config import Experiment
 from gan_core.data.source import source_of
 from gan_core.errors import ConfigError, DamagedFile
 from gan_core.manifest import MANIFEST, VERSION, Manifest, Parent, missing_files, read_manifest
+from gan_core.published import version_prefix
 from gan_core.store import Store
 from pipelines.keys import (
     FEATURES,
@@ -32,7 +34,6 @@ from pipelines.keys import (
     settings,
     stage_key,
 )
-from pipelines.models import resolve, version_prefix
 from pipelines.records import StageRecord, latest_stages
 from pipelines.stages.publish import is_published
 

@@ -10,21 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gan_core.addresses import Alias, alias_moves, current_aliases, resolve
 from gan_core.errors import ConfigError, DamagedFile, StoreError
 from gan_core.manifest import damaged_files
-from gan_core.store import Store
-from pipelines.models import (
-    Alias,
-    alias_moves,
-    current_aliases,
+from gan_core.published import (
     name_and_version,
     published_manifest,
     refuse_unknown,
-    resolve,
-    set_alias,
     stored_number,
     version_prefix,
 )
+from gan_core.store import Store
+from pipelines.models import set_alias
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ from rich.text import Text
 
 from gan_core.config import Experiment
 from gan_core.options.gate import Rule, rules_of
+from gan_core.published import name_and_version
 from gan_core.store import Store
 from pipelines.gate import judge
 from pipelines.intervals import bounded
-from pipelines.models import Standard, name_and_version, read_verdict
+from pipelines.models import Standard, read_verdict
 from pipelines.plan import Step
 
 if TYPE_CHECKING:

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from gan_core.addresses import CHAMPION, current_alias
 from gan_core.errors import GanError
 from gan_core.manifest import VERSION, Manifest, Parent
 from gan_core.outages import reason, transient
+from gan_core.published import version_prefix
 from gan_core.store import Store
 from pipelines.compare import Comparison, Metric, compare
 from pipelines.compared_version import Version, read_version, version_of
-from pipelines.models import CHAMPION, current_alias, now, previous_version, version_prefix
+from pipelines.models import now, previous_version
 from pipelines.report_names import AGAINST, MARKER, REPORT_JSON
 
 PREVIOUS = "previous"

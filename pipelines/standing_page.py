@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gan_core.addresses import CHAMPION
 from pipelines.compare import Cell, Comparison, Metric
 from pipelines.compare_words import setting_rows
 from pipelines.intervals import between
-from pipelines.models import CHAMPION
 from pipelines.pages import page
 from pipelines.report_names import number
 from pipelines.standing import Other, Standing, reasons

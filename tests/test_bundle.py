@@ -15,7 +15,7 @@ from gan_core.manifest import artefact
 from gan_core.models.spec import GeneratorSpec
 from gan_core.pictures import to_uint8
 from gan_core.store import Store
-from tests.artefacts import CLASSES, SHAPE, finish_run, finish_scores, flip_a_byte, in_fresh_process
+from tests.artefacts import CLASSES, SHAPE, finish_run, finish_scores, flip_a_byte, in_fresh_process, publish_one
 
 
 @pytest.fixture
@@ -172,10 +172,45 @@ def test_an_artefact_without_a_generator_says_so(store: Store) -> None:
 
 def test_a_place_with_no_manifest_is_refused_with_advice(store: Store, tmp_path: Path) -> None:
     for place in (tmp_path / "nowhere", tmp_path):
-        with pytest.raises(ConfigError, match=r"no MANIFEST\.json there.*gan models list"):
+        with pytest.raises(ConfigError, match=r"no published version there; an address is .*models/NAME@latest"):
             load_generator(str(place))
-    with pytest.raises(ConfigError, match="is an alias; name the version"):
-        load_generator(store.uri("models/digits@latest"))
+        with pytest.raises(ConfigError, match=r"no MANIFEST\.json there.*gan models list"):
+            read_generator(Store(place), "run")
+
+
+def test_an_alias_loads_what_it_stands_on(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    published = publish_one(store)
+    alias = load_generator(store.uri("models/digits@latest"))
+    assert alias.uri == published.uri
+    np.testing.assert_array_equal(alias.sample(3), load_generator(published.uri).sample(3))
+    with pytest.raises(ConfigError, match=r"digits@chmpion: no such version in .*aliases: .*digits@latest"):
+        load_generator(store.uri("models/digits@chmpion"))
+
+
+def test_truncation_keeps_images_and_makes_them_alike(generator: Generator) -> None:
+    whole, close = generator.noise(64, seed=3)["z"], generator.noise(64, seed=3, truncation=0.5)["z"]
+    assert np.abs(close).max() <= 0.5 < np.abs(whole).max()
+    assert (np.sign(close) == np.sign(whole)).all()
+    images = generator.sample(64, seed=3, label=1, truncation=0.5)
+    assert images.std(axis=0).mean() < generator.sample(64, seed=3, label=1).std(axis=0).mean()
+    np.testing.assert_array_equal(images[:5], generator.sample(5, seed=3, label=1, truncation=0.5))
+    parts = list(generator.inputs(64, 20, seed=3, label=1, truncation=0.5))
+    np.testing.assert_array_equal(images, np.concatenate([generator.images_of(part) for part in parts]))
+
+
+@pytest.mark.parametrize("truncation", [0, -1.0, float("nan"), float("inf")])
+def test_truncation_out_of_range_is_refused(generator: Generator, truncation: float) -> None:
+    for ask in (generator.sample, generator.noise):
+        with pytest.raises(ConfigError, match=r"truncation=.*: not a number above 0; truncation=1 works"):
+            ask(1, truncation=truncation)
+
+
+def test_in_single_precision_images_are_the_same_to_a_level(generator: Generator) -> None:
+    fast = generator.at(torch.float32)
+    np.testing.assert_allclose(fast.sample(70, seed=2).astype(int), generator.sample(70, seed=2).astype(int), atol=1)
+    assert {p.dtype for p in generator.network.parameters()} == {torch.float64}
+    assert {p.dtype for p in fast.network.parameters()} == {torch.float32}
 
 
 def test_a_family_that_is_not_installed_is_named_with_advice(store: Store) -> None:
@@ -272,8 +307,9 @@ print(*sorted(m for m in sys.modules if m.split(".")[0] in ours))
 
 def test_a_bundle_loads_with_models_and_the_layers_below_them_alone(store: Store) -> None:
     loaded = in_fresh_process(ONLY_THE_LAYERS_BELOW, store.uri(finish_run(store))).split()
-    below = ("bundle", "errors", "plugin_files", "registry", "block", "transforms", "config", "store", "outages",
-             "manifest", "pictures", "models", "options", "asked", "claims", "disk", "exclusive", "patience")
+    below = ("bundle", "addresses", "published", "errors", "plugin_files", "registry", "block", "transforms", "config",
+             "store", "outages", "manifest", "pictures", "models", "options", "asked", "claims", "disk", "exclusive",
+             "patience")
     assert "gan_core.models.dcgan" in loaded
     assert {m.split(".")[1] for m in loaded if "." in m} <= set(below)
     assert {m.split(".")[0] for m in loaded} == {"gan_core"}

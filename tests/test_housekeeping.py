@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from gan_core.manifest import artefact
+from gan_core.published import versions
 from gan_core.store import Store
 from pipelines import housekeeping
 from pipelines.housekeeping import Item, garbage, remove, survey
-from pipelines.models import versions
 from pipelines.records import RunRecord, StageRecord, record_path, write_record
 from tests.artefacts import a_parent, finish_run, finish_scores, publish_as
 from tests.s3_server import s3_server
@@ -172,7 +172,7 @@ def test_on_s3_uploads_that_never_ended_are_removed_when_they_are_old() -> None:
     import boto3
 
     with s3_server("tests", "a-secret-of-the-tests"):
-        client, store = boto3.client("s3"), Store("s3://tests/team")
+        client, store = boto3.session.Session().client("s3"), Store("s3://tests/team")
         for key in ("team/runs/r/big", "elsewhere/big"):
             client.create_multipart_upload(Bucket="tests", Key=key)
         put(store, "runs/lost", "run")

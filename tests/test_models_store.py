@@ -6,28 +6,21 @@ from typing import Any
 
 import pytest
 
+from gan_core.addresses import aliases_of, current_alias, current_aliases, resolve
 from gan_core.config import Bound
 from gan_core.errors import ConfigError, DamagedFile, StoreError
 from gan_core.manifest import artefact
+from gan_core.published import is_whole, model_names, name_and_version, version_prefix, versions
 from gan_core.store import Store
 from pipelines.gate import judge
 from pipelines.models import (
     Verdict,
-    aliases_of,
-    current_alias,
-    current_aliases,
     find_version,
     gate_path,
-    is_whole,
     lineage,
-    model_names,
-    name_and_version,
     next_version,
     read_verdict,
-    resolve,
     set_alias,
-    version_prefix,
-    versions,
 )
 from tests.artefacts import a_parent, finish_run, finish_scores, in_fresh_process
 

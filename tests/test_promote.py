@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from gan_core.addresses import Alias, alias_moves, current_alias
 from gan_core.errors import ConfigError, DamagedFile, GanError, StoreError
 from gan_core.manifest import artefact
+from gan_core.published import version_prefix
 from gan_core.store import Store
 from pipelines.cli_models import models
-from pipelines.models import Alias, alias_moves, current_alias, set_alias, version_prefix
+from pipelines.models import set_alias
 from pipelines.promote import history, promote, roll_back, standing
 from tests.artefacts import flip_a_byte
 from tests.s3_server import s3_server

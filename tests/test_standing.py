@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from gan_core.addresses import current_alias
 from gan_core.manifest import read_manifest
 from gan_core.store import Store
-from pipelines.models import current_alias, set_alias
+from pipelines.models import set_alias
 from pipelines.report_names import MARKER
 from pipelines.stages import publish as stage
 from pipelines.standing_page import FEW_SETTINGS

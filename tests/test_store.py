@@ -35,7 +35,7 @@ def bucket() -> Iterator[str]:
         patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        boto3.client("s3").create_bucket(Bucket="tests")
+        boto3.session.Session().client("s3").create_bucket(Bucket="tests")
         yield "s3://tests"
     server.stop()
 
@@ -204,7 +204,7 @@ def test_a_bucket_that_is_not_there_is_a_mistake_in_the_command(bucket: str) -> 
         Store("s3://no-such/x").check_writable()
     import boto3
 
-    assert "no-such" not in [b["Name"] for b in boto3.client("s3").list_buckets()["Buckets"]]
+    assert "no-such" not in [b["Name"] for b in boto3.session.Session().client("s3").list_buckets()["Buckets"]]
 
 
 def test_an_unknown_kind_of_store_is_answered_with_two_that_work() -> None:

@@ -18,30 +18,26 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gan_core.addresses import CHAMPION, LATEST, Alias, alias_moves
 from gan_core.config import Bound, Experiment
 from gan_core.errors import StoreError
 from gan_core.manifest import Manifest, Parent, artefact, damaged_files, read_manifest, read_named
+from gan_core.published import is_whole, version_prefix
 from gan_core.store import Store
 from pipelines.gate import judge, relative_metrics
 from pipelines.handles import Published
 from pipelines.model_card import model_card
 from pipelines.models import (
     ATTEMPTS,
-    CHAMPION,
-    LATEST,
-    Alias,
     Standard,
     Verdict,
-    alias_moves,
     find_version,
     gate_path,
-    is_whole,
     lineage,
     next_version,
     now,
     read_verdict,
     set_alias,
-    version_prefix,
     who,
 )
 from pipelines.promote import standing

@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 import yaml
 
+from gan_core.addresses import current_alias
 from gan_core.bundle import load_generator
 from gan_core.config import experiment_from
 from gan_core.errors import DamagedFile, StoreError
 from gan_core.manifest import damaged_files, read_manifest
+from gan_core.published import version_prefix, versions
 from gan_core.store import Store
 from pipelines.champion import as_published, standard
-from pipelines.models import current_alias, read_verdict, set_alias, version_prefix, versions
+from pipelines.models import read_verdict, set_alias
 from pipelines.stages.publish import is_published, publish
 from tests.artefacts import (
     a_parent,

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from gan_core.addresses import alias_moves, current_alias
 from gan_core.config import Bound
 from gan_core.options.gate import TIMES
 from gan_core.store import Store
 from pipelines.champion import CannotScore, Score, as_published, standard
 from pipelines.gate import judge
 from pipelines.handles import Published
-from pipelines.models import Standard, Verdict, alias_moves, current_alias, read_verdict, set_alias
+from pipelines.models import Standard, Verdict, read_verdict, set_alias
 from pipelines.promote import promote
 from pipelines.stages import publish as publish_stage
 from tests.artefacts import an_experiment, finish_scores, finish_shards, publish_as

@@ -13,10 +13,11 @@ from typing import Any
 import boto3
 import pytest
 
+from gan_core.addresses import current_alias
 from gan_core.errors import StoreError
 from gan_core.manifest import MANIFEST, damaged_files, read_manifest
+from gan_core.published import version_prefix, versions
 from gan_core.store import Store
-from pipelines.models import current_alias, version_prefix, versions
 from pipelines.stages.publish import is_published
 from tests.artefacts import an_experiment, finish_run, finish_scores, in_fresh_process, publish_as, publish_one
 from tests.s3_server import S3Server, no_fault, s3_server
@@ -95,7 +96,8 @@ def contents(store: Store) -> dict[str, str]:
 def etags(store: Store) -> dict[str, str]:
     """The same of S3, in one request: ETags are digests of the content."""
     bucket, _, prefix = store.url.removeprefix("s3://").partition("/")
-    pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/")
+    lister = boto3.session.Session().client("s3").get_paginator("list_objects_v2")
+    pages = lister.paginate(Bucket=bucket, Prefix=f"{prefix}/")
     return {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", ())}
 
 
@@ -113,7 +115,9 @@ import json, os, pathlib, shutil, signal, sys
 from tests.stages.test_publish_kills import contents
 from gan_core.manifest import MANIFEST, damaged_files, read_manifest
 from gan_core.store import Store
-from pipelines.models import current_alias, find_version, version_prefix, versions
+from gan_core.addresses import current_alias
+from gan_core.published import version_prefix, versions
+from pipelines.models import find_version
 from pipelines.stages.publish import is_published
 from tests.artefacts import an_experiment, publish_as
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from gan_core.addresses import current_alias
+from gan_core.published import versions
 from gan_core.store import Store
-from pipelines.models import current_alias, versions
 from tests.artefacts import finish_run, finish_scores, in_fresh_process
 from tests.stages.test_publish_kills import RACE, assert_all_whole, etags, keys_of, moves
 from tests.system.ceph import ceph
