@@ -1,6 +1,7 @@
 # make demo    the main job: real digits to a published generator
 # make test    the tests; no root, no services
 # make test-system   what needs several Ray nodes, a browser, a real S3 store, or minutes
+# make test-system GAN_TEST_S3=moto   the same on moto's S3 server, where Ceph cannot be installed
 # make system-packages   Debian's chromium and Ceph (a browser and an S3 store), installed where they are missing
 # make check   ruff, mypy --strict, import-linter
 # make bench   what it costs, as JSON lines
@@ -33,7 +34,7 @@ system-packages:
 			{ echo "chromium is missing, and only root can install it: apt-get install chromium"; exit 1; }; \
 		$$root apt-get update -qq && \
 		$$root DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; }
-	@infra/local/s3.sh install
+	@[ "$(GAN_TEST_S3)" = moto ] || infra/local/s3.sh install
 
 demo: setup
 	$(BIN)/gan run configs/digits.yaml
@@ -48,7 +49,7 @@ test-gpu: setup
 	$(BIN)/python -m pytest -m gpu
 
 test-system: setup system-packages
-	GAN_TEST_NO_SKIPS=1 $(BIN)/python -m pytest -m system
+	GAN_TEST_NO_SKIPS=1 GAN_TEST_S3=$(GAN_TEST_S3) $(BIN)/python -m pytest -m system
 
 check: setup
 	$(BIN)/ruff check .

@@ -87,11 +87,15 @@ def artefact(
     key: str,
     parents: tuple[Parent, ...] = (),
     exclusive: bool = False,
+    admit: Callable[[Manifest], None] = lambda manifest: None,
 ) -> Iterator[Draft]:
     """Builds an artefact aside and puts it in place, manifest last, when the block ends well.
 
     What stood there before is replaced; with `exclusive`, FileExistsError when anything stands there, and of several
     that race for one prefix exactly one wins.  StoreError when there is no room.
+
+    admit: asked on a remote store by whoever won a prefix, once all files are in place and before the manifest is.
+    Where it raises FileExistsError the files are taken away again; the prefix stays taken.
     """
     draft = Draft(store.staging())
     try:
@@ -99,7 +103,7 @@ def artefact(
             yield draft
             files = tuple(_describe(p, draft.path) for p in sorted(draft.path.rglob("*")) if p.is_file())
             manifest = _manifest(kind, key, files, parents, draft.facts)
-            _commit(store, prefix, draft.path, manifest, exclusive)
+            _commit(store, prefix, draft.path, manifest, exclusive, admit)
     finally:
         shutil.rmtree(draft.path, ignore_errors=True)
 
@@ -115,7 +119,12 @@ def put_manifest(
     facts: dict[str, Any],
 ) -> None:
     """Makes an artefact of files that were written under `prefix` one by one, whole each, by any number of workers."""
-    store.write(f"{prefix}/{MANIFEST}", _manifest(kind, key, files, parents, facts).model_dump_json(indent=1).encode())
+    store.write(f"{prefix}/{MANIFEST}", text_of(_manifest(kind, key, files, parents, facts)))
+
+
+def text_of(manifest: Manifest) -> bytes:
+    """MANIFEST.json."""
+    return manifest.model_dump_json(indent=1).encode()
 
 
 def read_manifest(store: Store, prefix: str) -> Manifest | None:
@@ -219,8 +228,10 @@ def _describe(path: Path, root: Path) -> File:
     return File(path=path.relative_to(root).as_posix(), size=path.stat().st_size, sha256=sha256_of(path))
 
 
-def _commit(store: Store, prefix: str, built: Path, manifest: Manifest, exclusive: bool) -> None:
-    text = manifest.model_dump_json(indent=1).encode()
+def _commit(
+    store: Store, prefix: str, built: Path, manifest: Manifest, exclusive: bool, admit: Callable[[Manifest], None]
+) -> None:
+    text = text_of(manifest)
     if store.is_local and (exclusive or not store.exists(prefix)):
         (built / MANIFEST).write_bytes(text)
         for name in (*(f.path for f in manifest.files), MANIFEST):
@@ -240,6 +251,12 @@ def _commit(store: Store, prefix: str, built: Path, manifest: Manifest, exclusiv
             raise FileExistsError(store.uri(prefix))
         store.create(f"{prefix}/{CLAIM}", json.dumps({"key": manifest.key}).encode())
         _upload(store, prefix, built, manifest.files, _put_and_compare)
+        try:
+            admit(manifest)
+        except FileExistsError:
+            for file in manifest.files:
+                store.delete(f"{prefix}/{file.path}")
+            raise
         store.create(f"{prefix}/{MANIFEST}", text)
         return
     store.delete(f"{prefix}/{MANIFEST}")

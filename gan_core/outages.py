@@ -18,6 +18,7 @@ PASSING_KINDS = {  # by name: a store on a disk needs none of these packages
     "aiohttp.client_exceptions.ClientConnectionError", "aiohttp.client_exceptions.ClientPayloadError",
     "http.client.IncompleteRead", "socket.gaierror",
 }
+UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"  # OpenSSL's name for it, which botocore keeps as text alone
 NO_BUCKET = "NoSuchBucket"
 CHECKS = {  # by S3's code for an error, or the name of its class: what a person should look at
     NO_BUCKET: "name an existing bucket",
@@ -33,6 +34,8 @@ CHECKS = {  # by S3's code for an error, or the name of its class: what a person
     "PermanentRedirect": "export the bucket's region as AWS_DEFAULT_REGION",
     "QuotaExceeded": "make room in the bucket, or have its quota raised",
     "NoCredentialsError": "export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "SSLError": "look at AWS_ENDPOINT_URL, and where the certificate is of an authority of your own name its file as "
+                "AWS_CA_BUNDLE",
     "PartialCredentialsError": "export both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
 }
 LOOK_AT_ALL = "look at the credentials, at what they may do in the bucket, and at this machine's clock"
@@ -44,11 +47,11 @@ def transient(error: BaseException) -> bool:
     """Whether the same operation may succeed a little later, with nothing done about it.
 
     True for a server or network that does not answer, breaks off, or answers that it is busy or failed (HTTP 408, 409,
-    429, 5xx, S3's RequestTimeout).  False for all that needs a person: no such bucket, access denied, a full disk, a
-    damaged file, and what is already a GanError.
+    429, 5xx, S3's RequestTimeout).  False for all that needs a person: no such bucket, access denied, a certificate
+    that is not trusted, a full disk, a damaged file, and what is already a GanError.
     """
     causes = list(_causes(error))
-    if any(isinstance(cause, GanError) for cause in causes):
+    if any(isinstance(cause, GanError) or UNTRUSTED in str(cause) for cause in causes):
         return False
     if any(isinstance(cause, ConnectionError | TimeoutError) or _is_passing(cause) for cause in causes):
         return True

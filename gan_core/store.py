@@ -120,7 +120,8 @@ class Store:
     def create(self, path: str, data: bytes) -> None:
         """Writes one whole object where there is none.  FileExistsError when there is one, also in a race."""
         if not self.is_local and not self.protocol().exclusive:
-            claims.create(self._fs, self._full(path), self._full(f"{claims.FOLDER}/{path}"), _plain(data))
+            patient = _Patient(self._fs, lambda act: self._tried(path, act))
+            claims.create(patient, self._full(path), self._full(f"{claims.FOLDER}/{path}"), _plain(data))
             return
         mark = uuid.uuid4().hex
         self._tried(path, lambda: self._create(path, data, mark))
@@ -274,6 +275,17 @@ class Store:
     def _full(self, path: str) -> str:
         inner = _inside(path)
         return f"{self._root}/{inner}" if inner else str(self._root)
+
+
+class _Patient:
+    """A file system whose every operation is tried as its store tries its own."""
+
+    def __init__(self, fs: Any, tried: Callable[[Callable[[], Any]], Any]) -> None:
+        self._fs, self._tried = fs, tried
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        operation = getattr(self._fs, name)
+        return lambda *given, **options: self._tried(lambda: operation(*given, **options))
 
 
 def holds_password(url: str) -> bool:

@@ -20,12 +20,11 @@ from gan_core.store import Store
 from pipelines.champion import CannotScore
 from pipelines.features import features_of, read_features
 from pipelines.handles import Features, Shards
-from pipelines.keys import FEATURES, PREFIX_CHARS, code, settings, stage_key
+from pipelines.keys import FEATURES, PREFIX_CHARS, REFERENCES, code, settings, stage_key
 from pipelines.looks import Looking, Place, in_turn
 from pipelines.stages.evaluate import measured_of
 
 REFERENCE = "reference"
-REFERENCES = "references"
 METRICS = "metrics.json"
 
 Metrics = Mapping[str, Mapping[str, Any]]

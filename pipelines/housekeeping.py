@@ -2,7 +2,8 @@
 
 An artefact is needed when a version was made from it, as manifests tell, when the newest records of an experiment name
 it (so that the next run finds it done), or when it is younger than a limit: pipelines may be at work.  Versions,
-aliases, verdicts and records are never removed.
+aliases, verdicts and records are never removed; what publishers that died left of a version is, and its number stays
+taken.
 
     found = garbage(survey(store), older_than, now)
     gone = remove(store, found)
@@ -16,17 +17,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gan_core.errors import DamagedFile
-from gan_core.manifest import MANIFEST, Manifest, read_manifest
+from gan_core.manifest import CLAIM, MANIFEST, Manifest, read_manifest
 from gan_core.published import model_names, whole_versions
 from gan_core.store import Entry, Store
-from pipelines.keys import FEATURES, FOLDERS, PREFIX_CHARS
+from pipelines.admission import admitted_versions
+from pipelines.keys import FEATURES, FOLDERS, PREFIX_CHARS, REFERENCES
 from pipelines.models import find_artefact
 from pipelines.records import latest_stages
 
 CHECKPOINTS = "checkpoints"
-FROM_SHARDS = (FEATURES,)  # folders of what is needed as long as the data set that it is made from
+BEGUN = "versions begun"  # whose publisher ended before the manifest
+FROM_SHARDS = (FEATURES, REFERENCES)  # folders of what is needed as long as the data set that it is made from
 LOOK_AGAIN_S = 5.0
-KINDS = (*FOLDERS.values(), FEATURES)
+KINDS = (*FOLDERS.values(), *FROM_SHARDS)
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def survey(store: Store, keep_checkpoints: int = 1) -> list[Item]:
         entries = store.entries(kind)
         for name, files in sorted(_by_folder(entries).items()):
             items += _of_artefact(store, kind, f"{kind}/{name}", files, needed, keep_checkpoints)
-    return items
+    return [*items, *_begun(store)]
 
 
 def garbage(items: Sequence[Item], age: timedelta, now: datetime) -> list[Item]:
@@ -75,11 +78,33 @@ def remove(store: Store, items: Sequence[Item]) -> list[Item]:
     for item in items:
         if time.monotonic() - looked > LOOK_AGAIN_S:
             needed, looked = _needed(store), time.monotonic()
-        if item.kind == CHECKPOINTS or item.prefix not in needed:
+        if item.kind == BEGUN:
+            gone += [item] if _emptied(store, item.prefix) else []
+        elif item.kind == CHECKPOINTS or item.prefix not in needed:
             store.delete(f"{item.prefix}/{MANIFEST}")
             store.delete(item.prefix)
             gone.append(item)
     return gone
+
+
+def _begun(store: Store) -> Iterator[Item]:
+    """What lies under numbers that have no manifest; an admitted one is whole but for that, and is needed."""
+    for name in model_names(store):
+        top, admitted = f"models/{name}/versions", admitted_versions(store, name)
+        for version, files in sorted(_by_folder(store.entries(top)).items()):
+            if MANIFEST not in files and set(files) != {CLAIM}:
+                why = f"{name}@{version}, which the next start completes" if version in admitted else ""
+                yield _item(f"{top}/{version}", BEGUN, files, False, why)
+
+
+def _emptied(store: Store, prefix: str) -> bool:
+    """Removes the files of a version that was begun, but for the claim; False where it was finished meanwhile."""
+    if store.exists(f"{prefix}/{MANIFEST}"):
+        return False
+    for path in store.sizes(prefix):
+        if path != CLAIM:
+            store.delete(f"{prefix}/{path}")
+    return True
 
 
 def _of_artefact(

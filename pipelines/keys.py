@@ -36,6 +36,7 @@ BLOCKS: Mapping[str, tuple[str, ...]] = {
 INIT_FROM = "init_from"  # one more input of train, where it is set: the version whose weights it begins with
 SEEN = "seen"
 FEATURES = "features"  # and one more, where it decides by fd_domain: the network that this is measured with
+REFERENCES = "references"  # champions measured on others' data
 FOLDERS: Mapping[str, str] = {"prepare": "shards", "train": "runs", "evaluate": "scores"}
 PREFIX_CHARS = 16  # of a key, in the name of what it makes
 FIRST_PARTY = ("gan_core", "pipelines")

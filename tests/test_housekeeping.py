@@ -17,6 +17,7 @@ from gan_core.published import versions
 from gan_core.store import Store
 from pipelines import housekeeping
 from pipelines.housekeeping import Item, garbage, remove, survey
+from pipelines.models import next_version
 from pipelines.records import RunRecord, StageRecord, record_path, write_record
 from tests.artefacts import a_parent, finish_run, finish_scores, publish_as
 from tests.s3_server import s3_server
@@ -69,6 +70,44 @@ def test_features_of_a_needed_data_set_stay_and_others_go(store: Store) -> None:
 def record_of(store: Store, **keys: str) -> None:
     stages = {stage: StageRecord(key=key, config={}, inputs={}, code={}) for stage, key in keys.items()}
     write_record(store, record_path("other", datetime.now(UTC)), RunRecord(started="", experiment={}, stages=stages))
+
+
+def test_champions_that_were_measured_on_a_needed_data_set_stay_and_others_go(store: Store) -> None:
+    put(store, "references/kept", "reference", version="models/digits/versions/0001", data="shards/s1")
+    lost = put(store, "shards/lost", "shards")
+    put(store, "references/lost", "reference", version="models/digits/versions/0001", data=lost)
+    assert going(store) == [lost, "references/lost"]
+
+
+def test_what_a_dead_publisher_left_goes_and_its_number_stays_taken() -> None:
+    store = Store("memory://housekeeping")
+    store.write("models/digits/versions/0001/CLAIM.json", b"{}")
+    store.write("models/digits/versions/0001/config.json", b"{}")
+    store.write("models/digits/versions/0002/CLAIM.json", b"{}")
+    assert [(item.prefix, item.kind) for item in garbage(survey(store), OLD, LATER)] == [
+        ("models/digits/versions/0001", "versions begun")]
+    assert going(store, datetime.now(UTC)) == []
+    found = garbage(survey(store), OLD, LATER)
+    store.write("models/digits/versions/0001/MANIFEST.json", b"finished after all")
+    assert remove(store, found) == []
+    store.delete("models/digits/versions/0001/MANIFEST.json")
+    assert [item.prefix for item in remove(store, found)] == ["models/digits/versions/0001"]
+    assert set(store.sizes("")) == {f"models/digits/versions/000{n}/CLAIM.json" for n in (1, 2)}
+    assert next_version(store, "digits") == "0003"
+    store.delete("")
+
+
+def test_an_admitted_version_that_lacks_its_manifest_stays_until_it_is_completed() -> None:
+    store = Store("memory://housekeeping")
+    run = finish_run(store)
+    scores = finish_scores(store, run)
+    publish_as(store, "p1", run, scores)
+    store.delete("models/digits/versions/0001/MANIFEST.json")
+    (begun,) = [item for item in survey(store) if item.kind == "versions begun"]
+    assert begun.needed == "digits@0001, which the next start completes"
+    assert publish_as(store, "p1", run, scores).version == "0001"
+    assert [item for item in survey(store) if item.kind == "versions begun"] == []
+    store.delete("")
 
 
 def test_what_the_newest_run_of_an_experiment_made_or_makes_stays(store: Store) -> None:

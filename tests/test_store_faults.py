@@ -8,14 +8,17 @@ import pickle
 import re
 import shutil
 import tempfile
+import threading
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from werkzeug.serving import make_server
 
-from gan_core import exclusive
+from gan_core import claims, exclusive
+from gan_core.claims import Timing
 from gan_core.errors import ConfigError, StoreError
 from gan_core.manifest import artefact, missing_files, read_manifest
 from gan_core.store import Store
@@ -130,6 +133,45 @@ def test_a_server_that_freezes_for_a_moment_is_asked_again(proxy: S3Proxy, store
     proxy.fail(Broken.SILENT)
     assert store.read("old") == BYTES
     assert len(proxy.asked) == 2
+
+
+def test_claims_are_made_through_an_outage(
+    proxy: S3Proxy, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gan_core.claims.TIMING", Timing(settle=0.3, lease=30, poll=0.05))
+    exclusive.assume(store._fs, store._root, exclusive.Verdict(protocol="claims"))
+    for number, faults in enumerate(FAULTS.values()):
+        proxy.fail(*faults)
+        store.create(f"new/{number}", BYTES)
+        proxy.mend()
+        assert store.read(f"new/{number}") == BYTES
+        with pytest.raises(FileExistsError):
+            store.create(f"new/{number}", b"other")
+    assert len(store.sizes("new")) == len(FAULTS)
+    assert store.sizes(claims.FOLDER) == {}
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+
+    def answer(environ: dict[str, str], start: Callable[..., object]) -> list[bytes]:
+        asked.append(environ["PATH_INFO"])
+        start("200 OK", [])
+        return [b"from a stranger"]
+
+    server = make_server("127.0.0.1", 0, answer, threaded=True, ssl_context="adhoc")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name, value in {"ENDPOINT_URL": f"https://127.0.0.1:{server.server_port}", "DEFAULT_REGION": "us-east-1",
+                        "ACCESS_KEY_ID": "AKIATESTTESTTESTTEST", "SECRET_ACCESS_KEY": SECRET}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    with pytest.raises(StoreError, match=r"CERTIFICATE_VERIFY_FAILED.*look at AWS_ENDPOINT_URL.*AWS_CA_BUNDLE"):
+        Store("s3://lab/place").read("object")
+    server.shutdown()
+    server.server_close()
+    assert asked == []
+    assert caplog.records == []  # nothing was tried again
 
 
 def test_an_outage_is_told_once_while_it_is_waited_out(

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from gan_core.addresses import CHAMPION, LATEST, Alias, alias_moves
@@ -24,6 +25,7 @@ from gan_core.errors import StoreError
 from gan_core.manifest import Manifest, Parent, artefact, damaged_files, read_manifest, read_named
 from gan_core.published import is_whole, version_prefix
 from gan_core.store import Store
+from pipelines.admission import admissions, admit, complete
 from pipelines.gate import judge, relative_metrics
 from pipelines.handles import Published
 from pipelines.model_card import model_card
@@ -147,14 +149,19 @@ def _version_for(
     for _ in range(ATTEMPTS):
         # the number first: a version of this key that another process makes after the look then takes it
         number = next_version(store, experiment.name)
+        admitted = 0 if store.is_local else admissions(store, experiment.name, key)
         version = find_version(store, experiment.name, key, others)
+        if version is None and admitted:
+            version = complete(store, experiment.name, key, admitted)
         if version is not None and not _damaged(store, version_prefix(experiment.name, version)):
             return version
         files = files or _bundle(store, experiment, run_prefix, scores_prefix, parents)
         told = _told(store, experiment, number, key, parents, files)
         try:
             prefix = version_prefix(experiment.name, number)
-            with artefact(store, prefix, kind="version", key=key, parents=parents, exclusive=True) as draft:
+            allowed = partial(admit, store, experiment.name, key, admitted, number)
+            with artefact(store, prefix, kind="version", key=key, parents=parents, exclusive=True,
+                          admit=allowed) as draft:
                 for path, data in {**files, **told}.items():
                     (draft.path / path).write_bytes(data)
                 draft.facts |= _facts(experiment, json.loads(files["metrics.json"]))

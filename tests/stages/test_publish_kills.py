@@ -15,11 +15,20 @@ import pytest
 
 from gan_core.addresses import current_alias
 from gan_core.errors import StoreError
-from gan_core.manifest import MANIFEST, damaged_files, read_manifest
+from gan_core.manifest import CLAIM, MANIFEST, damaged_files, read_manifest
 from gan_core.published import version_prefix, versions
 from gan_core.store import Store
+from pipelines.stages import publish as publish_stage
 from pipelines.stages.publish import is_published
-from tests.artefacts import an_experiment, finish_run, finish_scores, in_fresh_process, publish_as, publish_one
+from tests.artefacts import (
+    an_experiment,
+    finish_run,
+    finish_scores,
+    flip_a_byte,
+    in_fresh_process,
+    publish_as,
+    publish_one,
+)
 from tests.s3_server import S3Server, no_fault, s3_server
 
 WRITES = ("PUT", "POST", "DELETE")
@@ -113,7 +122,7 @@ def assert_versions_with_a_manifest_have_all_files(listed: Iterable[str]) -> Non
 KILLS = """
 import json, os, pathlib, shutil, signal, sys
 from tests.stages.test_publish_kills import contents
-from gan_core.manifest import MANIFEST, damaged_files, read_manifest
+from gan_core.manifest import CLAIM, MANIFEST, damaged_files, read_manifest
 from gan_core.store import Store
 from gan_core.addresses import current_alias
 from gan_core.published import version_prefix, versions
@@ -295,7 +304,7 @@ def test_s3_holds_whole_versions_after_a_kill_at_any_write(s3: Store, server: S3
         assert (on(s3, "latest"), on(s3, "champion")) == (version, version)
     assert keys_of(s3) == [f"p{n}" for n in range(last + 1)]
     assert_all_whole(s3)
-    assert last - 1 == writes > 13  # a claim, 9 files, a manifest, two moves, a verdict
+    assert last - 1 == writes > 14  # a claim, 9 files, an admission, a manifest, two moves, a verdict
 
 
 # --- publishers at once -------------------------------------------------------------------------------------
@@ -368,10 +377,11 @@ def test_threads_that_publish_different_keys_to_s3_get_a_number_each(s3: Store) 
     assert len(moves(s3, "champion")) == 3
 
 
-def test_threads_that_publish_one_key_to_s3_leave_whole_versions_alone(s3: Store) -> None:
+def test_threads_that_publish_one_key_to_s3_make_one_version(s3: Store) -> None:
     at_once(3, lambda number: publish_key(Store(s3.url), "same"))
     assert_all_whole(s3)
-    assert set(keys_of(s3)) == {"same"}
+    assert keys_of(s3) == ["same"]
+    assert_versions_with_a_manifest_have_all_files(etags(s3))
     assert on(s3, "latest") == versions(s3, "digits")[-1]
     before = etags(s3)
     publish_key(s3, "same")
@@ -383,3 +393,31 @@ def test_processes_that_publish_to_s3_get_a_number_each(s3: Store) -> None:
     assert_all_whole(s3)
     assert sorted(keys_of(s3)) == ["p0", "p1"]
     assert on(s3, "latest") == versions(s3, "digits")[-1]
+
+
+def test_of_two_publishers_of_one_key_on_an_object_store_the_later_takes_its_files_away(
+    memory: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish_scores(memory, finish_run(memory))
+    admit = publish_stage.admit
+
+    def overtaken(*arguments: Any) -> None:
+        monkeypatch.setattr(publish_stage, "admit", admit)
+        assert publish_key(memory, "p1") == "0002"  # while the first has all its files in place
+        admit(*arguments)
+
+    monkeypatch.setattr(publish_stage, "admit", overtaken)
+    assert publish_key(memory, "p1") == "0002"
+    assert versions(memory, "digits") == ("0002",)
+    assert memory.names("models/digits/versions/0001") == [CLAIM]
+    assert_all_whole(memory)
+
+
+def test_an_admitted_version_whose_files_are_gone_is_made_again(memory: Store) -> None:
+    finish_scores(memory, finish_run(memory))
+    assert publish_key(memory, "p1") == "0001"
+    memory.delete("models/digits/versions/0001/generator.safetensors")
+    assert publish_key(memory, "p1") == "0002"
+    flip_a_byte(memory, "models/digits/versions/0002/config.json")
+    assert publish_key(memory, "p1") == "0003"
+    assert publish_key(memory, "p1") == "0003"

@@ -42,3 +42,12 @@ def test_processes_that_publish_at_once_get_a_whole_version_each_and_change_noth
     assert latest is not None
     assert latest.version == versions(store, "digits")[-1]
     assert len(moves(store, "champion")) == PROCESSES * ROUNDS
+
+
+def test_processes_that_publish_one_key_at_once_make_one_version(store: Store) -> None:
+    there = keys_of(store)
+    for number in range(3):
+        in_fresh_process(RACE, store.url, *[f"one{number}"] * PROCESSES)
+        there.append(f"one{number}")
+        assert keys_of(store) == there
+    assert_all_whole(store)
