@@ -73,7 +73,8 @@ def resolve(address: str, store: Store) -> tuple[Store, str]:
     """The store and prefix of the version that an address names; without an alias, `latest`.
 
     A path or URL that ends in models/NAME… brings its own store, and one of a version that was copied
-    elsewhere works too; the name of such a folder here does, where the store has no model of that name.  ConfigError names the models, aliases or versions that exist.
+    elsewhere works too.  A name that the store does not have may be that of such a copy in the current folder.
+    ConfigError names the models, aliases or versions that exist.
     """
     if "/" not in address:
         if _folder_here(address, store):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gan_core.errors import DamagedFile
-from pipelines.cli_pull import pull
 from pipelines.cli_promote import history, promote, rollback
+from pipelines.cli_pull import pull
 from pipelines.options import DEFAULT_STORE, JsonOption, StoreOption
 from pipelines.printed import print_json, print_table
 

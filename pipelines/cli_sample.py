@@ -55,8 +55,9 @@ def sample(
     addresses: AddressesArgument,
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="The file to write, here or at a store's URL: "
                                                                    ".png, .gif or .npy.")],
-    n: Annotated[int | None, typer.Option("--n", help=f"How many images, 1 to {MOST_SAMPLES:,}; without it {GRID}, to "
-                                                      f"--interpolate {STOPS}; at most as many as --images has.")] = None,
+    n: Annotated[int | None, typer.Option("--n", help=f"How many images, 1 to {MOST_SAMPLES:,}; without it {GRID}, "
+                                                      f"and {STOPS} with --interpolate; at most those of --images.",
+                                          show_default=False)] = None,
     label: LabelOption = None,
     attributes: AttributesOption = None,
     truncation: TruncationOption = None,

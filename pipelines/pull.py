@@ -46,8 +46,8 @@ def pull(store: Store, prefix: str, folder: Path, only: str | None = None) -> Pu
     """Downloads the version at `prefix`, or the part of it that `only` names, into a folder that is new or empty.
 
     Nothing is done where the folder holds it already.  What is refused is refused before anything is downloaded, and
-    what fails or is killed leaves the folder as it was.  ConfigError for a folder that holds something else; DamagedFile
-    for files that are not as the manifest says; StoreError when there is no room.
+    what fails or is killed leaves the folder as it was.  ConfigError for a folder that holds something else;
+    DamagedFile for files that are not as the manifest says; StoreError when there is no room.
     """
     uri = store.uri(prefix)
     whole = published_manifest(store, prefix)
@@ -116,15 +116,16 @@ def _is_there(folder: Path, manifest: Manifest, uri: str) -> bool:
 def _check_folder(folder: Path) -> None:
     """ConfigError where a folder cannot be put."""
     if folder.exists() and folder.samefile(Path.cwd()):
-        raise ConfigError(f"--to {folder}: is the folder that you are in, and is made anew; --to {folder / 'model'} works")
+        raise ConfigError(f"--to {folder}: is the folder that you are in, which would be replaced; "
+                          f"--to {folder / 'model'} works")
     check_folder(folder.parent, folder, "--to")
 
 
 def _check_room(where: Path, manifest: Manifest, uri: str) -> None:
     needed, free = sum(file.size for file in manifest.files), shutil.disk_usage(where).free
     if needed > free:
-        raise StoreError(f"{uri}: has {needed:,} bytes, and {where} has {free:,} bytes free; make room, or name a folder "
-                         "of another disk with --to")
+        raise StoreError(f"{uri}: has {needed:,} bytes, and {where} has {free:,} bytes free; make room, or name a "
+                         "folder of another disk with --to")
 
 
 @contextlib.contextmanager

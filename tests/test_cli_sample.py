@@ -75,7 +75,8 @@ def test_a_sample_is_the_grid_of_the_generators_images(whole: Store, tmp_path: P
     told = as_json(whole, "sample", "digits@champion", "--n", "30", "--seed", "7", "--out", str(out))
     assert told == {
         "uri": whole.uri(VERSION), "out": str(out), "n": 30, "seed": 7, "label": None, "attributes": None,
-        "truncation": None, "interpolate": None, "images": None, "average": False, "generators": [{"uri": whole.uri(VERSION), "weight": 1.0}],
+        "truncation": None, "interpolate": None, "images": None, "average": False,
+        "generators": [{"uri": whole.uri(VERSION), "weight": 1.0}],
     }
     expected = io.BytesIO()
     grid(load_generator(told["uri"]).sample(30, seed=7), columns=10).save(expected, format="PNG")
