@@ -9,6 +9,7 @@ models/NAME/versions/0003.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from gan_core.config import Config
 from gan_core.errors import ConfigError
@@ -97,7 +98,7 @@ def resolve(address: str, store: Store) -> tuple[Store, str]:
 
 def _folder_here(address: str, store: Store) -> bool:
     """Whether a name is that of a version's copy in this folder and of no model in the store."""
-    if "@" in address or not Store(".").exists(f"{address}/{MANIFEST}"):
+    if "@" in address or address in ("", ".", "..") or not Path(address, MANIFEST).is_file():
         return False
     return not (NAME.fullmatch(address) and taken(store, address))
 
