@@ -35,7 +35,7 @@ InterpolateOption = Annotated[
                                                         "first; all of one class or the same attributes."),
 ]
 SecondsOption = Annotated[
-    float | None, typer.Option("--seconds", help="How long a .gif takes to go round.", show_default=False)
+    float | None, typer.Option("--seconds", help="About how long a .gif takes to go round.", show_default=False)
 ]
 ImagesOption = Annotated[
     str | None, typer.Option("--images", metavar="FILE|FOLDER", help="What a translating generator is to translate.")
