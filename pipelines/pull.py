@@ -18,8 +18,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from gan_core.disk import flush, no_room
 from gan_core.errors import ConfigError, DamagedFile, StoreError
-from gan_core.manifest import MANIFEST, File, Manifest, damaged_files, read_manifest, sha256_of
-from gan_core.published import published_manifest
+from gan_core.manifest import MANIFEST, File, Manifest, damaged_files, sha256_of
+from gan_core.published import published_manifest, readable_manifest
 from gan_core.store import Store
 from pipelines.pictures import check_folder
 from pipelines.show import console
@@ -104,7 +104,7 @@ def _is_there(folder: Path, manifest: Manifest, uri: str) -> bool:
         return False
     whole = folder.resolve()
     place, name = Store(whole.parent), whole.name
-    found = read_manifest(place, name) if folder.is_dir() else None
+    found = readable_manifest(place, name) if folder.is_dir() else None
     if found is None or not set(manifest.files) <= set(found.files):
         raise ConfigError(f"--to {folder}: holds something else than {uri}; name a folder that is new, "
                           f"--to {folder}-2 works")

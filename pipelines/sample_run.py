@@ -110,6 +110,7 @@ def _interpolated(
     from gan_core.interpolation import first_asked, interpolated, refuse_still
 
     refuse_still(generator, asked.n)
+    read_images(asked.images, asked.n, generator.translates, generator.uri)  # refused where some are named
     attributes = attributes_in(asked.attributes, generator.attributes, generator.uri)
     check_frames(out, kind, asked.n * steps, asked.seconds)
     fixed = first_asked(generator, asked.seed, label, attributes)

@@ -171,6 +171,7 @@ def test_images_go_to_a_bucket(store: Store) -> None:
         (["digits@1", "--interpolate", "1"], "--n 8 --interpolate 1: .*--n 8 --interpolate 16 works"),
         (["digits@1", "--interpolate", "4", "--n", "1"], "--n 1 --interpolate 4: two images and two steps"),
         (["digits@1", "--interpolate", "101", "--n", "100"], "--n 100 --interpolate 101: .*10,000 images in all"),
+        (["digits@1", "--interpolate", "4", "--images", "some"], "makes images from nothing and translates none"),
         (["digits@1", "--truncation", "0"], r"truncation=0\.0: not a number above 0; truncation=1 works"),
         (["digits@1", "--seconds", "2"], r"--seconds 2: .*a\.png does not move; --out a\.gif works"),
         (["digits@1", "--out", "{tmp}/a.gif", "--n", "1001"], "1,001 frames, .* at most 1,000"),

@@ -133,6 +133,7 @@ def test_a_folder_that_holds_something_else_is_refused_and_kept(whole: Store, tm
     for name in ("notes", "other", "part", "file"):
         (tmp_path / name).mkdir() if name != "file" else (tmp_path / name).touch()
     (tmp_path / "notes/notes.txt").write_text("mine")
+    (tmp_path / "notes" / MANIFEST).write_text('{"by": "another program"}')
     other = Store(tmp_path / "store")
     publish_one(other, seed=1)
     pull(other, VERSION, tmp_path / "other")
