@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
@@ -28,7 +28,7 @@ PARTS = {"generator": ("generator.json", "generator.safetensors", "generator.onn
 AT_ONCE = 8  # files on their way
 LOOK_EVERY_S = 0.2  # how much of them is there
 MOST_FILES = 10_000
-LONGEST_NAME = 255  # bytes, that file systems have
+LONGEST_NAME, LONGEST_PATH = 255, 1024  # bytes, that file systems have
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -71,21 +71,26 @@ def check_listed(files: Sequence[File], uri: str) -> None:
         raise DamagedFile(f"{uri}/{MANIFEST}: lists {len(files):,} files, and a version has at most {MOST_FILES:,}; "
                           "do not use it")
     paths = {file.path for file in files}
+    twice = len(paths) < len(files)
     for file in files:
-        parts = PurePosixPath(file.path).parts
-        above = {"/".join(parts[:end]) for end in range(1, len(parts))}
-        plain = file.path == "/".join(parts) and file.path.isprintable() and "\\" not in file.path
-        if not parts or not plain or parts[0] == "/" or ".." in parts or file.path == MANIFEST:
-            wrong = "is no path of a file in a folder"
-        elif any(len(part.encode()) > LONGEST_NAME for part in parts):
-            wrong = "is too long for a file's name"
-        elif above & paths or len(paths) < len(files):
-            wrong = "or another stands twice, or is a file and a folder"
-        elif file.size < 0 or not SHA256.fullmatch(file.sha256):
-            wrong = f"has {file.size} bytes and the sha256 {file.sha256[:64]!r}"
-        else:
-            continue
-        raise DamagedFile(f"{uri}/{MANIFEST}: {file.path[:100]!r} {wrong}; do not use it")
+        if wrong := _wrong(file, paths, twice):
+            raise DamagedFile(f"{uri}/{MANIFEST}: {file.path[:100]!r} {wrong}; do not use it")
+
+
+def _wrong(file: File, paths: set[str], twice: bool) -> str:
+    """What is wrong with a manifest's file; '' when nothing is.  paths: of all files."""
+    parts = file.path.split("/")
+    if len(file.path.encode(errors="replace")) > LONGEST_PATH:
+        return "is too long for a file's path"
+    if not file.path.isprintable() or "\\" in file.path or {"", ".", ".."} & set(parts) or file.path == MANIFEST:
+        return "is no path of a file in a folder"
+    if any(len(part.encode()) > LONGEST_NAME for part in parts):
+        return "is too long for a file's name"
+    if twice or any("/".join(parts[:end]) in paths for end in range(1, len(parts))):
+        return "or another stands twice, or is a file and a folder"
+    if file.size < 0 or not SHA256.fullmatch(file.sha256):
+        return f"has {file.size} bytes and the sha256 {file.sha256[:64]!r}"
+    return ""
 
 
 def _part(whole: Manifest, only: str, uri: str) -> Manifest:
@@ -93,7 +98,7 @@ def _part(whole: Manifest, only: str, uri: str) -> Manifest:
     if only not in PARTS:
         raise ConfigError(f"--only {only}: is no part of a version; --only {' or '.join(PARTS)} works")
     chosen = tuple(file for file in whole.files if file.path in PARTS[only])
-    if not chosen:
+    if PARTS[only][0] not in {file.path for file in chosen}:
         raise ConfigError(f"--only {only}: {uri} has no {PARTS[only][0]}; without --only all of it is downloaded")
     return whole.model_copy(update={"files": chosen})
 

@@ -174,6 +174,11 @@ def test_the_generator_alone_is_a_whole_version_of_fewer_files(whole: Store, tmp
         pull(whole, VERSION, tmp_path / "weights", "weights")
 
 
+def test_what_has_no_generator_has_no_such_part(whole: Store, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"scores/e1 has no generator\.json; without --only all of it is downloaded"):
+        pull(whole, "scores/e1", tmp_path / "copy", "generator")
+
+
 # Whole or not at all
 
 
@@ -276,7 +281,8 @@ def test_a_path_that_leaves_the_folder_or_is_none_is_refused(path: str) -> None:
     [
         (listed("a", "a"), "twice"),
         (listed("a", "a/b"), "is a file and a folder"),
-        (listed("a" * 256), "too long"),
+        (listed("a" * 256), "too long for a file's name"),
+        (listed("a/" * 600 + "b"), "too long for a file's path"),
         (listed("a", size=-1), "has -1 bytes"),
         (listed("a", sha256="../x"), r"the sha256 '\.\./x'"),
         (listed(*(f"f{i}" for i in range(10_001))), "lists 10,001 files"),
