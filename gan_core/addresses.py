@@ -9,6 +9,7 @@ models/NAME/versions/0003.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from gan_core.config import Config
 from gan_core.errors import ConfigError
@@ -73,9 +74,12 @@ def resolve(address: str, store: Store) -> tuple[Store, str]:
     """The store and prefix of the version that an address names; without an alias, `latest`.
 
     A path or URL that ends in models/NAME… brings its own store, and one of a version that was copied
-    elsewhere works too.  ConfigError names the models, aliases or versions that exist.
+    elsewhere works too.  A name that the store does not have may be that of such a copy in the current folder.
+    ConfigError names the models, aliases or versions that exist.
     """
     if "/" not in address:
+        if _folder_here(address, store):
+            return Store("."), address
         name, at, which = address.partition("@")
         return store, _version_named(store, name, which if at else LATEST)
     match = ADDRESS_URL.fullmatch(address.rstrip("/"))
@@ -90,6 +94,13 @@ def resolve(address: str, store: Store) -> tuple[Store, str]:
         raise ConfigError(unknown_model(own, match["name"]))
     raise ConfigError(f"{address}: no published version there; an address is NAME@latest with --store, "
                       "or a URL that ends in models/NAME@latest or models/NAME/versions/0001")
+
+
+def _folder_here(address: str, store: Store) -> bool:
+    """Whether a name is that of a version's copy in this folder and of no model in the store."""
+    if "@" in address or address in ("", ".", "..") or not Path(address, MANIFEST).is_file():
+        return False
+    return not (NAME.fullmatch(address) and taken(store, address))
 
 
 def _version_named(store: Store, name: str, which: str) -> str:

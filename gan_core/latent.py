@@ -34,6 +34,17 @@ def slerp(start: Array, end: Array, at: Array) -> Array:
     return arc
 
 
+def loop(points: Array, steps: int) -> Array:
+    """Arcs from each of n points to the next, and from the last to the first: [n, …] to [n · steps, …].
+
+    Each arc is `steps` points of `slerp` at even shares; it begins with its own point and ends before the next one.
+    """
+    flat = points.reshape(len(points), -1)
+    at = np.arange(steps) / steps
+    arcs = [slerp(start, end, at) for start, end in zip(flat, np.roll(flat, -1, axis=0), strict=True)]
+    return np.concatenate(arcs).reshape(-1, *points.shape[1:])
+
+
 def truncated(z: Array, most: float) -> Array:
     """The draws as if none could be beyond ±most: the truncation trick (Brock et al. 2019, arXiv:1809.11096, 3.1).
 

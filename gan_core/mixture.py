@@ -56,7 +56,7 @@ class Mixture:
 
     def sample(
         self, n: int, *, seed: int = 0, label: Labels | None = None, attributes: Attributes | None = None,
-        images: NDArray[np.uint8] | None = None,
+        images: NDArray[np.uint8] | None = None, truncation: float | None = None,
     ) -> NDArray[np.uint8]:
         """n images, uint8 [n, C, H, W], as `Generator.sample` describes.
 
@@ -66,7 +66,7 @@ class Mixture:
         which = self.which(n, seed)
         made = np.empty((n, *self.generators[0].spec.output), np.uint8)
         for place, generator in enumerate(self.generators):
-            made[which == place] = generator.made(asked, seed, which == place)
+            made[which == place] = generator.made(asked, seed, which == place, truncation)
         return made
 
 

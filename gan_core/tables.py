@@ -31,7 +31,7 @@ def table(
     Small images are enlarged by a whole factor up to about 64 pixels.  title: '' for none.  captions: what stands below
     each image, [R, K]; () for nothing.
     """
-    cells = [[_cell(image) for image in row] for row in images]
+    cells = [[enlarged(image) for image in row] for row in images]
     below = TEXT + 6 if captions else 0
     across = max([cells[0][0].width, *(_width(name) + 4 for name in columns)]) + GAP
     high = max(cells[0][0].height, TEXT + 4)
@@ -72,16 +72,16 @@ def gif(frames: Sequence[Image.Image], milliseconds: int) -> bytes:
     return file.getvalue()
 
 
+def enlarged(image: NDArray[np.uint8], side: int = LONG_SIDE) -> Image.Image:
+    """[C, H, W] uint8 as a picture, enlarged by a whole factor up to about `side` pixels; C is 1 (grey) or 3 (RGB)."""
+    picture = Image.fromarray(np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)))
+    factor = max(1, side // max(picture.size))
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+
+
 def drawable(name: str) -> bool:
     """Whether a name can be read in Pillow's font."""
     return bool(name) and name.isascii() and name.isprintable()
-
-
-def _cell(image: NDArray[np.uint8]) -> Image.Image:
-    """[C, H, W] as a picture."""
-    picture = Image.fromarray(np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)))
-    factor = max(1, LONG_SIDE // max(picture.size))
-    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
 
 
 @lru_cache(maxsize=2)

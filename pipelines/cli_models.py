@@ -1,6 +1,6 @@
 """`gan models list|show|verify`: what is published, what it can be asked for, and whether it is whole.
 
-`promote`, `rollback` and `history` are in cli_promote.
+`promote`, `rollback` and `history` are in cli_promote, `pull` is in cli_pull.
 
 JSON goes to standard output and is all that goes there; without --json a table does.  Remarks go to standard
 error.
@@ -15,6 +15,7 @@ import typer
 
 from gan_core.errors import DamagedFile
 from pipelines.cli_promote import history, promote, rollback
+from pipelines.cli_pull import pull
 from pipelines.options import DEFAULT_STORE, JsonOption, StoreOption
 from pipelines.printed import print_json, print_table
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 HEADLINES = ("fd_", "coverage_", "class_agreement")
 
-HELP = """What is published: list it, show one version, verify its files, say which is champion.
+HELP = """What is published: list it, show one version, verify its files, download it, say which is champion.
 
 Example: gan models show digits@latest
 """
@@ -124,7 +125,7 @@ def verify(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json
         raise typer.Exit(1)
 
 
-for command in (promote, rollback, history):
+for command in (pull, promote, rollback, history):
     models.command()(command)
 
 

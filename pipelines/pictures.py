@@ -22,15 +22,15 @@ def check_png(out: Path) -> None:
     check_folder(out.parent, out)
 
 
-def check_folder(folder: Path, out: Path) -> None:
-    """Makes a folder to write into.  ConfigError, naming `out`, where nothing can be written."""
+def check_folder(folder: Path, out: Path, option: str = "--out") -> None:
+    """Makes a folder to write into.  ConfigError, naming the option and `out`, where nothing can be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"--out {out}: {folder} cannot be made: {error.strerror}; "
+        raise ConfigError(f"{option} {out}: {folder} cannot be made: {error.strerror}; "
                           "name a directory of yours") from None
     if not os.access(folder, os.W_OK):
-        raise ConfigError(f"--out {out}: {folder} cannot be written; name a directory of yours")
+        raise ConfigError(f"{option} {out}: {folder} cannot be written; name a directory of yours")
 
 
 def save_png(picture: Image, out: Path) -> None:

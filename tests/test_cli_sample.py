@@ -75,7 +75,8 @@ def test_a_sample_is_the_grid_of_the_generators_images(whole: Store, tmp_path: P
     told = as_json(whole, "sample", "digits@champion", "--n", "30", "--seed", "7", "--out", str(out))
     assert told == {
         "uri": whole.uri(VERSION), "out": str(out), "n": 30, "seed": 7, "label": None, "attributes": None,
-        "images": None, "average": False, "generators": [{"uri": whole.uri(VERSION), "weight": 1.0}],
+        "truncation": None, "interpolate": None, "images": None, "average": False,
+        "generators": [{"uri": whole.uri(VERSION), "weight": 1.0}],
     }
     expected = io.BytesIO()
     grid(load_generator(told["uri"]).sample(30, seed=7), columns=10).save(expected, format="PNG")
@@ -109,7 +110,7 @@ def test_colour_and_unconditional_generators_are_sampled_too(tmp_path: Path) -> 
 def test_channels_that_no_png_has_are_refused(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     publish_one(store, channels=2)
-    with pytest.raises(ConfigError, match="2 channels, a grid has 1 or 3"):
+    with pytest.raises(ConfigError, match=r"makes images of 2 x 8 x 8; --out grid\.npy works$"):
         gan(store, "sample", "digits", "--out", str(tmp_path / "grid.png"))
 
 
@@ -121,8 +122,10 @@ def test_channels_that_no_png_has_are_refused(tmp_path: Path) -> None:
         (["--label", "10"], "label=10: .*label=0 to label=9 work"),
         (["--label", "-1"], "label=-1"),
         (["--seed", "-1"], "seed=-1: .*seed=0 works"),
-        (["--out", "grid.jpg"], r"--out grid\.jpg: only PNG is written; --out grid\.png works"),
-        (["--out", "."], r"--out \.: only PNG is written; --out grid\.png works"),
+        (["--out", "grid.jpg"], r"--out grid\.jpg: .*0001 makes images of 1 x 8 x 8; --out grid\.png, --out grid\.gif "
+                                r"and --out grid\.npy work"),
+        (["--out", "sound.wav"], r"makes images of 1 x 8 x 8; --out sound\.png, .* work"),
+        (["--out", "."], r"--out \.: is a directory; --out grid\.png works"),
         (["--out", "{tmp}/file/grid.png"], "file cannot be made"),
         (["--out", "{tmp}/folder.png"], r"folder\.png: is a directory"),
     ],
