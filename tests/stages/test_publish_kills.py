@@ -23,7 +23,7 @@ from tests.artefacts import an_experiment, finish_run, finish_scores, in_fresh_p
 from tests.s3_server import S3Server, no_fault, s3_server
 
 WRITES = ("PUT", "POST", "DELETE")
-FILES = 9
+FILES = 10
 ALIASES = ("latest", "champion")
 
 
@@ -295,7 +295,7 @@ def test_s3_holds_whole_versions_after_a_kill_at_any_write(s3: Store, server: S3
         assert (on(s3, "latest"), on(s3, "champion")) == (version, version)
     assert keys_of(s3) == [f"p{n}" for n in range(last + 1)]
     assert_all_whole(s3)
-    assert last - 1 == writes > 13  # a claim, 9 files, a manifest, two moves, a verdict
+    assert last - 1 == writes > 14  # a claim, 10 files, a manifest, two moves, a verdict
 
 
 # --- publishers at once -------------------------------------------------------------------------------------
