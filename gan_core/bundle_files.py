@@ -25,6 +25,8 @@ def bundle_manifest(store: Store, prefix: str) -> Manifest | None:
     size = _size(store, f"{prefix}/{MANIFEST}")
     if size is None:
         return None
+    if not size:  # of a device or a pipe that stands there in its place, reading may have no end
+        raise DamagedFile(f"{where}: is empty; take another copy of the bundle")
     if size > MOST_MANIFEST:
         raise DamagedFile(f"{where}: has {size:,} bytes, and a bundle's has {MOST_MANIFEST:,} at most; take another "
                           "copy of the bundle")
@@ -36,9 +38,11 @@ def bundle_manifest(store: Store, prefix: str) -> Manifest | None:
 
 
 def fetched(store: Store, prefix: str, file: File, most: int | None = None) -> bytes:
-    """The checked bytes of one file.  DamagedFile, before any is read, when it has more than `most` bytes or others
-    than its manifest says.
+    """The checked bytes of one file.  DamagedFile, before any is read, when it has none, more than `most`, or another
+    number of them than its manifest says.
     """
+    if not file.size:  # as above
+        raise DamagedFile(f"{store.uri(f'{prefix}/{file.path}')}: is empty; take another copy of the bundle")
     if most is not None and file.size > most:
         raise DamagedFile(f"{store.uri(f'{prefix}/{file.path}')}: has {file.size:,} bytes, and {most:,} are the most "
                           "that such a file can need; take another copy of the bundle")
