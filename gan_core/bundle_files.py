@@ -32,8 +32,8 @@ def bundle_manifest(store: Store, prefix: str) -> Manifest | None:
                           "copy of the bundle")
     manifest = read_manifest(store, prefix)
     if manifest is not None and len(manifest.files) > MOST_FILES:
-        raise DamagedFile(f"{where}: lists {len(manifest.files):,} files, and a bundle has {MOST_FILES:,} at most; take "
-                          "another copy of the bundle")
+        raise DamagedFile(f"{where}: lists {len(manifest.files):,} files, and a bundle has {MOST_FILES:,} at most; "
+                          "take another copy of the bundle")
     return manifest
 
 

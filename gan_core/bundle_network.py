@@ -56,8 +56,8 @@ def refuse_other_weights(spec: GeneratorSpec, file: File, uri: str) -> None:
         return
     fewest, most = needed
     if file.size > most:
-        raise DamagedFile(f"{uri}/{WEIGHTS}: has {file.size:,} bytes, and the network of {SPEC} needs {most:,} at most; "
-                          "take another copy of the bundle")
+        raise DamagedFile(f"{uri}/{WEIGHTS}: has {file.size:,} bytes, and the network of {SPEC} needs {most:,} at "
+                          "most; take another copy of the bundle")
     if file.size < fewest and most > LARGE:
         raise DamagedFile(f"{uri}/{WEIGHTS}: has {file.size:,} bytes, and the network of {SPEC} has {fewest:,} at "
                           "least; take another copy of the bundle")

@@ -77,7 +77,7 @@ def exported(specification: bytes, weights: bytes, uri: str) -> Exported:
 
 def _refuse_large(weights: int) -> None:
     if weights > MOST_MODEL - GRAPH:
-        raise NotExportable(f"its weights take {weights / 1e9:.1f} GB, and an ONNX file holds {MOST_MODEL / 1e9:.1f} GB; "
+        raise NotExportable(f"its weights take {weights / 1e9:.1f} GB, and an ONNX file holds {MOST_MODEL / 1e9:.1f}; "
                             "load_generator reads generator.safetensors of any size")
 
 
@@ -139,7 +139,8 @@ def _model(network: nn.Module, inputs: Rows) -> bytes:
     with _one_at_a_time, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # that it will be removed, and each size that tracing keeps: both are tested
         torch.onnx.export(
-            _InOrder(network, names), floats, file, dynamo=False, input_names=[*names], output_names=[OUTPUT],
+            _InOrder(network, names), floats, file,  # type: ignore[arg-type]  # this exporter writes to open files too
+            dynamo=False, input_names=[*names], output_names=[OUTPUT],
             dynamic_axes={name: {0: ROWS} for name in (*names, OUTPUT)},
         )
     return file.getvalue()

@@ -164,7 +164,7 @@ ALONE = """`pip install onnxruntime numpy pillow`, and in the directory that hol
 
 {result}
 
-Images of `generator.onnx`, in float32, differ from the network's, in float64, by {difference:.1e} at most, where black is
--1 and white is 1: {images} were compared, by onnxruntime {runtime}. That can move a pixel by one of 256 levels.
+Images of `generator.onnx`, in float32, differ from the network's, in float64, by {difference:.1e} at most, where black
+is -1 and white is 1: {images} were compared, by onnxruntime {runtime}. That can move a pixel by one of 256 levels.
 [generator.json](generator.json) lists the inputs: name, shape of one example, distribution, and what a label or an
 attribute may be."""

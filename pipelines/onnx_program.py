@@ -71,8 +71,9 @@ feed[of["condition"]] = np.float32(share)
 """
 END = """\
 session = onnxruntime.InferenceSession("generator.onnx", providers=["CPUExecutionProvider"])
-made = [session.run(["images"], {name: values[i : i + 10] for name, values in feed.items()})[0] for i in range(0, n, 10)]
-images = np.uint8(np.clip(np.rint((np.concatenate(made) + 1) * 127.5), 0, 255))
+rows = [{name: values[i : i + 10] for name, values in feed.items()} for i in range(0, n, 10)]
+made = np.concatenate([session.run(["images"], row)[0] for row in rows])
+images = np.uint8(np.clip(np.rint((made + 1) * 127.5), 0, 255))
 
 sheet = np.full((-(-n // 10) * (height + 1) + 1, 10 * (width + 1) + 1, channels), 255, np.uint8)  # ten in a row
 for i, image in enumerate(images):

@@ -169,7 +169,7 @@ class Broken(Fourier):
     """Names a place on this host."""
 
     def forward(self, z: Tensor) -> Tensor:
-        raise OSError("/home/someone/weights.bin: not there\nwhatever follows")
+        raise OSError("/srv/models/weights.bin: not there\nwhatever follows")
 
 
 @pytest.fixture
