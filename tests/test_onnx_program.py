@@ -72,6 +72,15 @@ def levels(picture: Image.Image) -> NDArray[np.int64]:
     return np.asarray(picture).astype(np.int64)
 
 
+@pytest.mark.slow
+def test_of_a_real_run_it_makes_samples_png_again(undisturbed: tuple[Path, str, str], tmp_path: Path) -> None:
+    store = Store(undisturbed[0])
+    _, picture = made_alone(store, tmp_path)
+    expected = levels(Image.open(io.BytesIO(store.read(f"{VERSION}/samples.png"))))
+    assert picture.shape == expected.shape
+    assert np.abs(picture - expected).max() <= 1
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")

@@ -302,6 +302,7 @@ def test_s3_holds_whole_versions_after_a_kill_at_any_write(s3: Store, server: S3
 
 RACE = """
 import os, sys
+import gan_core.export  # once, and not in every child
 from gan_core.store import Store
 from tests.artefacts import publish_as
 ready, start = os.pipe()
