@@ -36,6 +36,8 @@ ROWS = "n"  # the name of the dimension that may have any size
 LARGEST_DIFFERENCE = 1e-3
 LONGEST_REASON = 200
 
+Images = NDArray[np.float64]
+
 _one_at_a_time = threading.Lock()  # the exporter and the filters of warnings are one for all threads
 
 
@@ -60,6 +62,15 @@ def exported(specification: bytes, weights: bytes, uri: str) -> Exported:
     NotExportable says why there is none; ExportDiffers when it makes other images; errors of `load_generator`.
     """
     _refuse_large(len(weights))
+    asked, made, model = _traced(specification, weights, uri)  # the network is gone before its model is loaded
+    with _reasons():
+        runs = OnnxNetwork(model, tuple(asked[0]), ONNX, threads=1)
+        again = [_images(runs, given) for given in asked]
+    return Exported(model, _difference(made, again, uri), sum(COMPARED), runs.runtime)
+
+
+def _traced(specification: bytes, weights: bytes, uri: str) -> tuple[list[Rows], list[Images], bytes]:
+    """Inputs, what the network makes of them in float64, and its model."""
     try:
         generator = generator_of(specification, weights, uri)
     except ConfigError as error:  # a family that trained elsewhere
@@ -68,11 +79,7 @@ def exported(specification: bytes, weights: bytes, uri: str) -> Exported:
         _plain(generator.network)
         asked = [_inputs(generator, n) for n in COMPARED]
         made = [_images(generator.network, given) for given in asked]
-        generator.network.float()
-        model = _model(generator.network, _inputs(generator, TRACED))
-        runs = OnnxNetwork(model, tuple(generator.spec.inputs), ONNX, threads=1)
-        again = [_images(runs, given) for given in asked]
-    return Exported(model, _difference(made, again, uri), sum(COMPARED), runs.runtime)
+        return asked, made, _model(generator.network.float(), _inputs(generator, TRACED))
 
 
 def _refuse_large(weights: int) -> None:
@@ -89,6 +96,8 @@ def _reasons() -> Iterator[None]:
     """
     try:
         yield
+    except MemoryError:  # of this host, not of the network
+        raise
     except Exception as error:
         first = (str(error).strip() or "no reason given").splitlines()[0]
         named = first if isinstance(error, DamagedFile) else f"{type(error).__name__}: {first}"
@@ -112,7 +121,7 @@ def _inputs(generator: Generator, n: int) -> Rows:
     return {name: scaled(rows[name]) for name in generator.spec.inputs}
 
 
-def _images(network: nn.Module, inputs: Rows) -> NDArray[np.float64]:
+def _images(network: nn.Module, inputs: Rows) -> Images:
     with torch.inference_mode():
         made: Tensor = network(**{name: torch.from_numpy(np.array(values)) for name, values in inputs.items()})
     return made.numpy().astype(np.float64)
@@ -121,7 +130,7 @@ def _images(network: nn.Module, inputs: Rows) -> NDArray[np.float64]:
 class _InOrder(nn.Module):
     """A network that is called by name, called by place: as the exporter calls it."""
 
-    def __init__(self, network: nn.Module, names: tuple[str, ...]) -> None:
+    def __init__(self, network: nn.Module, names: list[str]) -> None:
         super().__init__()
         self.network, self.names = network, names
 
@@ -132,21 +141,20 @@ class _InOrder(nn.Module):
 
 def _model(network: nn.Module, inputs: Rows) -> bytes:
     """By the exporter that traces: it takes a fiftieth of the time of the one that is torch's default."""
-    names = tuple(inputs)
+    names, file = [*inputs], io.BytesIO()
     given = tuple(torch.from_numpy(np.array(values)) for values in inputs.values())
     floats = tuple(values.float() if values.is_floating_point() else values for values in given)
-    file = io.BytesIO()
     with _one_at_a_time, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # that it will be removed, and each size that tracing keeps: both are tested
         torch.onnx.export(
             _InOrder(network, names), floats, file,  # type: ignore[arg-type]  # this exporter writes to open files too
-            dynamo=False, input_names=[*names], output_names=[OUTPUT],
-            dynamic_axes={name: {0: ROWS} for name in (*names, OUTPUT)},
+            dynamo=False, do_constant_folding=False,  # runtimes fold by themselves, and the weights stay as they are
+            input_names=names, output_names=[OUTPUT], dynamic_axes={name: {0: ROWS} for name in (*names, OUTPUT)},
         )
     return file.getvalue()
 
 
-def _difference(made: list[NDArray[np.float64]], again: list[NDArray[np.float64]], uri: str) -> float:
+def _difference(made: list[Images], again: list[Images], uri: str) -> float:
     """The largest difference.  NotExportable for other shapes; ExportDiffers above the bound, and for no numbers."""
     for one, other in zip(made, again, strict=True):
         if one.shape != other.shape:
