@@ -17,8 +17,8 @@ from tests.pipeline import SMALL
 
 PAGES = ("README.md", "docs/training.md",
          *(pytest.param(page, marks=pytest.mark.system)  # they train models of their own, or have many commands
-           for page in ("docs/getting-started.md", "docs/bundles.md", "docs/compare.md", "docs/conditioning.md", "docs/explore.md",
-                        "docs/models.md")))
+           for page in ("docs/getting-started.md", "docs/compare.md", "docs/conditioning.md", "docs/explore.md",
+                        "docs/bundles.md", "docs/models.md")))
 FILE = re.compile(r"# (\S+\.(?:py|yaml))\n")  # the first line of a block that is a file
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from gan_core.bundle import load_generator
 from gan_core.config import experiment_from
-from gan_core.errors import ConfigError
+from gan_core.errors import ConfigError, ExportDiffers
 from gan_core.manifest import artefact, read_manifest
 from gan_core.models.spec import GeneratorSpec, InputSpec
 from gan_core.onnx_network import OnnxNetwork
@@ -153,6 +153,25 @@ def test_a_plug_in_s_generator_is_used_without_the_plug_in(
     assert np.abs(images.astype(int) - again.sample(UNLABELLED, seed=SEED)).max() <= 1
     _, picture = made_alone(store, tmp_path)
     assert np.abs(picture - levels(grid(images, PER_CLASS))).max() <= 1
+
+
+class Restless(TwoNoises):
+    """Makes something else each time."""
+
+    calls = 0
+
+    def forward(self, style: Tensor, noise: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(style + 0.5 * self.calls, noise)
+
+
+def test_a_model_that_makes_other_images_is_never_published(store: Store, two_noises: GeneratorSpec) -> None:
+    FAMILIES.unregister_from(__name__)
+    FAMILIES.register("two_noises")(Restless)
+    run = finish(store, two_noises)
+    with pytest.raises(ExportDiffers, match=r"runs/r1: generator\.onnx makes images that differ by \d"):
+        published(store, run)
+    assert store.names("models") == []
 
 
 class NoOperator(TwoNoises):
