@@ -24,7 +24,7 @@ from torch.nn.utils import parametrize
 
 from gan_core.asked import Rows, condition_of, image_of, scaled, stream
 from gan_core.bundle import Generator, generator_of
-from gan_core.bundle_files import ONNX
+from gan_core.bundle_files import ONNX, SPEC
 from gan_core.errors import ConfigError, DamagedFile, ExportDiffers, NotExportable
 from gan_core.onnx_network import GRAPH, MOST_MODEL, OUTPUT, OnnxNetwork
 
@@ -73,8 +73,8 @@ def _traced(specification: bytes, weights: bytes, uri: str) -> tuple[list[Rows],
     """Inputs, what the network makes of them in float64, and its model."""
     try:
         generator = generator_of(specification, weights, uri)
-    except ConfigError as error:  # a family that trained elsewhere
-        raise NotExportable(str(error)) from None
+    except ConfigError as error:  # its family is not installed here
+        raise NotExportable(str(error).removeprefix(f"{uri}/{SPEC}: ")) from None
     with _reasons():
         _plain(generator.network)
         asked = [_inputs(generator, n) for n in COMPARED]

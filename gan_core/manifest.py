@@ -153,8 +153,8 @@ def read_manifest(store: Store, prefix: str) -> Manifest | None:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
         wrong = (f"{field}: " if field else "") + first["msg"].removeprefix("Value error, ")
-        raise DamagedFile(f"{store.uri(prefix)}/{MANIFEST}: not a manifest: {wrong}; remove it, and the next run makes "
-                          "the artefact again, or take another copy") from None
+        raise DamagedFile(f"{store.uri(prefix)}/{MANIFEST}: not a manifest: {wrong}; remove it and run again, or take "
+                          "another copy") from None
 
 
 def missing_files(store: Store, prefix: str, manifest: Manifest) -> list[str]:
