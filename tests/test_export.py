@@ -208,7 +208,7 @@ def test_a_model_that_makes_other_images_is_refused_with_the_difference() -> Non
 
 def test_a_family_that_is_not_installed_is_named() -> None:
     spec, weights = files_of(spec_of("mlp", NOTHING))
-    with pytest.raises(NotExportable, match="^unknown network family 'mlp_generater'"):
+    with pytest.raises(NotExportable, match=r"^unknown network family 'mlp_generater'"):
         exported(spec.replace(b"mlp_generator", b"mlp_generater"), weights, "here")
 
 
