@@ -28,6 +28,11 @@ def stream(seed: int, purpose: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=(purpose << 64) + seed))
 
 
+def scaled(values: NDArray[Any]) -> NDArray[Any]:
+    """An input as networks read it: uint8 images in [−1, 1], other numbers as they are."""
+    return values / 127.5 - 1 if values.dtype == np.uint8 else values
+
+
 def condition_of(spec: GeneratorSpec) -> tuple[str, InputSpec] | None:
     """The input of a generator that is a label or attributes, with its name."""
     return next(((name, i) for name, i in spec.inputs.items() if i.distribution == "condition"), None)

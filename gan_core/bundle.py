@@ -4,7 +4,8 @@
     images = generator.sample(64, seed=7, label=3)  # uint8 [64, C, H, W]
 
 A bundle is data only: `generator.json` says which network to build and what to feed it,
-`generator.safetensors` holds its weights, and both are checked against the manifest before they are used.
+`generator.safetensors` holds its weights, and both are checked against the manifest before they are used.  It may come
+from a stranger: nothing of it is code, and how large each part may be is known before it is fetched.
 
 The same seed gives the same pixels everywhere: inputs come from NumPy's Philox, row by row, and the network
 runs in float64, where the differences between processors and thread counts (about 1e-16) are too small to
@@ -21,28 +22,32 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from gan_core.addresses import resolve
-from gan_core.asked import NOISE, Attributes, Labels, Rows, condition_of, image_of, rows, stream
+from gan_core.asked import NOISE, Attributes, Labels, Rows, condition_of, image_of, rows, scaled, stream
+from gan_core.bundle_files import (
+    MOST_SPEC,
+    ONNX,
+    SPEC,
+    WEIGHTS,
+    bundle_manifest,
+    fetched,
+    refuse_another_size,
+)
+from gan_core.bundle_network import built, refuse_other_weights, with_weights
 from gan_core.errors import ConfigError, DamagedFile, Diverged
-from gan_core.manifest import read_manifest, read_named
-from gan_core.models.spec import GeneratorSpec, InputSpec
+from gan_core.manifest import Manifest, listed
+from gan_core.models.spec import GeneratorSpec
 from gan_core.options.conditions import Attribute
 from gan_core.pictures import to_uint8
 from gan_core.registry import FAMILIES
+from gan_core.specification import read_specification
 from gan_core.store import Store
 
-SPEC = "generator.json"
-WEIGHTS = "generator.safetensors"
 BATCH = 64  # images that the network makes at a time
-MOST_NUMBERS = 2**26  # of one example's input or image: a colour image of 4096 × 4096 has 3 · 2**24
-MOST_VALUES = 2**20  # of one attribute, or classes
 
 
 @dataclass(frozen=True)
@@ -188,8 +193,7 @@ class Generator:
 
     def _fed(self, values: NDArray[Any]) -> Tensor:
         """An input as the network takes it: in its precision, images in [−1, 1], and labels as they are."""
-        given = values / 127.5 - 1 if values.dtype == np.uint8 else values
-        tensor = torch.from_numpy(np.require(given, requirements="W"))  # a copy where torch must not write
+        tensor = torch.from_numpy(np.require(scaled(values), requirements="W"))  # a copy where torch must not write
         return tensor.to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)
 
 
@@ -204,90 +208,47 @@ def load_generator(uri: str) -> Generator:
 
 
 def read_generator(store: Store, prefix: str) -> Generator:
-    """The generator of the artefact at `prefix`; see `load_generator`."""
-    manifest = read_manifest(store, prefix)
+    """The generator of the artefact at `prefix`; see `load_generator`.
+
+    Where its network's family is not installed, its ONNX model is run in its place, in float32 on the CPU.
+    """
+    manifest = bundle_manifest(store, prefix)
     if manifest is None:
         raise ConfigError(f"{store.uri(prefix)}: no MANIFEST.json there, so no finished version; "
                           "`gan models list` prints those there are")
     uri = store.uri(prefix)
-    spec = _spec(read_named(store, prefix, manifest, SPEC), f"{uri}/{SPEC}")
-    weights = _weights(read_named(store, prefix, manifest, WEIGHTS), f"{uri}/{WEIGHTS}")
-    network = _network(spec, f"{uri}/{SPEC}")
-    try:
-        network.load_state_dict(weights, strict=True)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise DamagedFile(f"{uri}/{WEIGHTS}: does not fit {SPEC}: {reason}; publish the run again") from None
-    return Generator(uri, spec, network.eval().requires_grad_(False))
+    spec = read_specification(fetched(store, prefix, listed(store, prefix, manifest, SPEC), MOST_SPEC), f"{uri}/{SPEC}")
+    if spec.family in FAMILIES:
+        return Generator(uri, spec, _trained(store, prefix, manifest, spec))
+    why = f"{uri}/{SPEC}: {FAMILIES.unknown(spec.family)}; install the package that registers it"
+    if manifest.file(ONNX) is None:
+        raise ConfigError(why)
+    return Generator(uri, spec, _traced(store, prefix, manifest, spec, why), dtype=torch.float32)
 
 
-def _spec(text: bytes, where: str) -> GeneratorSpec:
-    try:
-        spec = GeneratorSpec.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise DamagedFile(f"{where}: {field}: {first['msg']}; publish the run again") from None
-    for name, wrong in _mistakes(spec):
-        raise DamagedFile(f"{where}: {name}: {wrong}; publish the run again")
-    return spec
-
-
-def _mistakes(spec: GeneratorSpec) -> Iterator[tuple[str, str]]:
-    """(field, what is wrong) of a specification that cannot be sampled, or would fill the memory."""
-    if not _possible(spec.output):
-        yield "output", f"{list(spec.output)} are no images"
-    for name, given in spec.inputs.items():
-        if not _possible(given.shape):
-            yield f"inputs.{name}.shape", f"{list(given.shape)} holds no numbers, or too many"
-        if given.distribution == "condition":
-            wrong = _wrong_condition(given)
-            if wrong:
-                yield f"inputs.{name}", wrong
-        elif given.distribution == "image" and len(given.shape) != 3:
-            yield f"inputs.{name}.shape", f"{list(given.shape)} is not the [C, H, W] of an image"
-    for kind in ("condition", "image"):
-        names = [name for name, given in spec.inputs.items() if given.distribution == kind]
-        if len(names) > 1:
-            yield "inputs", f"at most one {kind} can be sampled, and there are {', '.join(names)}"
-
-
-def _possible(shape: tuple[int, ...]) -> bool:
-    return all(side >= 1 for side in shape) and math.prod(shape) <= MOST_NUMBERS
-
-
-def _wrong_condition(given: InputSpec) -> str:
-    """What is wrong with a label or attributes; '' when nothing is."""
-    if not given.attributes:
-        fits = 1 <= given.classes <= MOST_VALUES and given.shape == ()
-        return "" if fits else f"a label has the shape [] and classes=1 to classes={MOST_VALUES}"
-    if given.classes or given.shape != (len(given.attributes),):
-        return f"{len(given.attributes)} attributes have the shape [{len(given.attributes)}] and classes=0"
-    names = [attribute.name for attribute in given.attributes]
-    if len(set(names)) < len(names):
-        return f"names an attribute twice: {', '.join(names)}"
-    for attribute in given.attributes:
-        if attribute.kind == "categorical" and not 1 <= attribute.values <= MOST_VALUES:
-            return f"{attribute.name} has {attribute.values} values; 1 to {MOST_VALUES} work"
-        if attribute.kind == "continuous" and not -math.inf < attribute.low < attribute.high < math.inf:
-            return f"{attribute.name} goes from {attribute.low:g} to {attribute.high:g}"
-    return ""
-
-
-def _weights(data: bytes, where: str) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load(data)
-    except SafetensorError as error:
-        raise DamagedFile(f"{where}: not a safetensors file: {error}; publish the run again") from None
-
-
-def _network(spec: GeneratorSpec, where: str) -> nn.Module:
-    """The network of a specification in float64; the global random state stays as it was."""
+def generator_of(specification: bytes, weights: bytes, uri: str) -> Generator:
+    """The generator of a bundle's files, which are known to be whole; errors as of `load_generator`, naming `uri`."""
+    spec = read_specification(specification, f"{uri}/{SPEC}")
     if spec.family not in FAMILIES:
-        raise ConfigError(f"{where}: {FAMILIES.unknown(spec.family)}; install the package that registers it")
-    with torch.random.fork_rng(devices=[]):
-        try:
-            return spec.build().double()
-        except (TypeError, ValueError, RuntimeError, ConfigError) as error:
-            raise DamagedFile(f"{where}: options: {spec.family} cannot be built from them: {error}; "
-                              "install the version that published it") from None
+        raise ConfigError(f"{uri}/{SPEC}: {FAMILIES.unknown(spec.family)}; install the package that registers it")
+    return Generator(uri, spec, with_weights(built(spec, f"{uri}/{SPEC}"), weights, f"{uri}/{WEIGHTS}"))
+
+
+def _trained(store: Store, prefix: str, manifest: Manifest, spec: GeneratorSpec) -> nn.Module:
+    """The network in float64 with its weights, of which no more are fetched than it has room for."""
+    uri, file = store.uri(prefix), listed(store, prefix, manifest, WEIGHTS)
+    refuse_other_weights(spec, file, uri)
+    weights = fetched(store, prefix, file)
+    return with_weights(built(spec, f"{uri}/{SPEC}"), weights, f"{uri}/{WEIGHTS}")
+
+
+def _traced(store: Store, prefix: str, manifest: Manifest, spec: GeneratorSpec, why: str) -> nn.Module:
+    """The ONNX model as a network.  why: the family's own network is not to be had."""
+    try:
+        from gan_core.onnx_network import OnnxNetwork, most_bytes
+    except ImportError as error:
+        raise ConfigError(f"{why}, or {error.name} (pip install onnx onnxruntime) to run {ONNX}") from None
+    weights, file = listed(store, prefix, manifest, WEIGHTS), listed(store, prefix, manifest, ONNX)
+    refuse_another_size(store, prefix, weights)
+    model = fetched(store, prefix, file, most_bytes(weights.size))
+    return OnnxNetwork(model, tuple(spec.inputs), f"{store.uri(prefix)}/{ONNX}")

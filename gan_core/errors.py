@@ -10,6 +10,8 @@ GanError                 exit 1
   WorkersFailed          exit 1   the operator: training workers or a server kept dying
   Diverged               exit 1   the researcher: a loss is no longer finite
   Interrupted            exit 130 nobody: Ctrl-C, or SIGTERM (143), stopped it after a checkpoint
+  NotExportable          exit 1   nobody: a network family has no ONNX form; a version is published without
+  ExportDiffers          exit 1   the author of a network family: its ONNX model makes other images
   GateRefused            exit 3   the researcher: a published version may not become champion
 """
 
@@ -58,6 +60,14 @@ class WorkersDisagree(GanError):  # noqa: N818
 
 class Diverged(GanError):  # noqa: N818
     """A loss or gradient is not finite."""
+
+
+class NotExportable(GanError):  # noqa: N818
+    """No ONNX model can be made of a network; the message is the reason, in one line."""
+
+
+class ExportDiffers(GanError):  # noqa: N818
+    """The ONNX model of a network makes other images than the network."""
 
 
 class Interrupted(GanError):  # noqa: N818

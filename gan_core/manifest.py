@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from gan_core.config import Config
 from gan_core.disk import flush, no_room
@@ -36,12 +36,22 @@ NOTES = ".parts"  # below an artefact that is made part by part: a note of each 
 TOOLS = ("torch", "numpy", "pyarrow", "ray", "prefect", "gan-pipelines")
 
 
-class File(Config):
-    """One file of an artefact; `path` is relative to its prefix."""
+def _inside(path: str) -> str:
+    """A path as it is.  ValueError unless it is the plain name of something below where it is looked for."""
+    named, shown = PurePosixPath(path), repr(path[:80])
+    if not named.parts or named.is_absolute() or ".." in named.parts or "\\" in path or not path.isprintable():
+        raise ValueError(f"{shown} is no path below the artefact, such as 'generator.json'")
+    if str(named) != path or path == MANIFEST:
+        raise ValueError(f"{shown} is no file's own name there, such as 'generator.json'")
+    return path
 
-    path: str
-    size: int
-    sha256: str
+
+class File(Config):
+    """One file of an artefact; `path` is relative to its prefix, and leads nowhere else."""
+
+    path: Annotated[str, AfterValidator(_inside)]
+    size: int = Field(ge=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
 class Parent(Config):
@@ -62,6 +72,19 @@ class Manifest(Config):
     facts: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
     created: str
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        seen: set[str] = set()
+        for file in self.files:
+            if file.path in seen:
+                raise ValueError(f"'{file.path}' is listed twice")
+            seen.add(file.path)
+        return self
+
+    def file(self, path: str) -> File | None:
+        """The file at `path`; None when it is not listed."""
+        return next((file for file in self.files if file.path == path), None)
 
     @property
     def digest(self) -> str:
@@ -136,8 +159,11 @@ def read_manifest(store: Store, prefix: str) -> Manifest | None:
     try:
         return Manifest.model_validate_json(text)
     except ValidationError as error:
-        raise DamagedFile(f"{store.uri(prefix)}/{MANIFEST}: not a manifest: {error.errors()[0]['msg']}; "
-                          "remove it, and the next run makes the artefact again") from None
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        wrong = (f"{field}: " if field else "") + first["msg"].removeprefix("Value error, ")
+        raise DamagedFile(f"{store.uri(prefix)}/{MANIFEST}: not a manifest: {wrong}; remove it and run again, or take "
+                          "another copy") from None
 
 
 def missing_files(store: Store, prefix: str, manifest: Manifest) -> list[str]:
@@ -182,10 +208,15 @@ def read_file(store: Store, prefix: str, file: File) -> bytes:
 
 def read_named(store: Store, prefix: str, manifest: Manifest, path: str) -> bytes:
     """The checked bytes of the file at `path`.  DamagedFile when the manifest does not list it."""
-    for file in manifest.files:
-        if file.path == path:
-            return read_file(store, prefix, file)
-    raise DamagedFile(f"{store.uri(prefix)}: its manifest lists no {path}")
+    return read_file(store, prefix, listed(store, prefix, manifest, path))
+
+
+def listed(store: Store, prefix: str, manifest: Manifest, path: str) -> File:
+    """What the manifest says of the file at `path`.  DamagedFile when it does not list it."""
+    file = manifest.file(path)
+    if file is None:
+        raise DamagedFile(f"{store.uri(prefix)}: its manifest lists no {path}")
+    return file
 
 
 def sha256_of(path: Path) -> str:

@@ -74,14 +74,17 @@ def averaged(generators: Sequence[Generator], weights: Sequence[float] | None = 
     """One generator with the average of the weights of several, statistics of norms included; counters are the first's.
 
     Of use for versions that were trained from one another: networks that found their own way average to noise.
-    ConfigError when they are not built alike, or weights do not fit.
+    ConfigError when they are not built alike, hold no weights, or the shares do not fit.
     """
     shares = _shares(generators, weights)
     first = generators[0]
     for other in generators[1:]:
-        if other.spec != first.spec:
+        if other.spec.network != first.spec.network:
             raise ConfigError(f"{first.uri} and {other.uri} are built differently ({_built(first)}; {_built(other)}), "
                               "and their weights have no average; their images can be mixed, without --average")
+    if not first.network.state_dict():
+        raise ConfigError(f"{first.uri}: runs as ONNX, which holds no weights to average; install the package that "
+                          f"registers {first.spec.family}, or mix images, without --average")
     network, share = copy.deepcopy(first.network), shares[0]
     mean = network.state_dict()
     with torch.no_grad():

@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import yaml
 
 from gan_core.config import Experiment
 from pipelines.intervals import bounded, how
-from pipelines.usage import usage
+from pipelines.onnx_program import program
+from pipelines.usage import Usage, usage
 
 LICENCE_NOT_STATED = "unknown"  # Hugging Face's own word for it
 PROVENANCE = ("n_real", "n_fake", "split", "network")
 METRIC_HEAD = ["metric", "value", "real", "generated", "split", "network", "how"]
+
+
+@dataclass(frozen=True)
+class Onnx:
+    """The ONNX model of a version, or why it has none.
+
+    difference: the largest of its images from the network's, in [−1, 1], of so many that were compared.  runtime: the
+    version of onnxruntime that ran it.
+    """
+
+    difference: float = 0.0
+    images: int = 0
+    runtime: str = ""
+    left_out: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        return {"left_out": self.left_out} if self.left_out else {
+            name: value for name, value in asdict(self).items() if name != "left_out"}
 
 
 def model_card(
@@ -22,10 +43,13 @@ def model_card(
     metrics: Mapping[str, Mapping[str, Any]],
     specification: Mapping[str, Any],
     origin: list[tuple[str, str, str]],
+    versions: Mapping[str, str],
+    onnx: Onnx,
 ) -> str:
     """README.md with Hugging Face's front matter.
 
-    specification: the generator's.  origin: (kind, place, digest), what came first first.
+    specification: the generator's.  origin: (kind, place, digest), what came first first.  versions: of the tools that
+    it was trained with.
     """
     output: list[int] = specification["output"]
     use = usage(specification["inputs"].values())
@@ -34,7 +58,7 @@ def model_card(
         "license": LICENCE_NOT_STATED if licence == "not stated" else licence,
         "library_name": "gan-pipelines",
         "pipeline_tag": use.tag,
-        "tags": ["gan", experiment.recipe, experiment.source],
+        "tags": ["gan", experiment.recipe, experiment.source, *([] if onnx.left_out else ["onnx"])],
     }
     options = {k: v for k, v in experiment.as_json()["data"].items() if k != "source"}
     made_of = [[kind, f"`{place}`", f"`{digest[:12]}`"] for kind, place, digest in origin]
@@ -49,9 +73,20 @@ def model_card(
         images=f"{experiment.train.images:,}",
         python=use.python,
         shell=use.shell,
+        alone=_alone(specification, use, experiment.evaluate.seed, onnx),
+        licence=licence,
         metrics=_table(METRIC_HEAD, _metric_rows(metrics)),
         lineage=_table(["artefact", "in the store", "digest"], made_of),
+        versions=_table(["trained with", "version"], [[tool, version] for tool, version in versions.items()]),
     )
+
+
+def _alone(specification: Mapping[str, Any], use: Usage, seed: int, onnx: Onnx) -> str:
+    """How to use the version without this package."""
+    if onnx.left_out:
+        return f"This version has no `generator.onnx`: {onnx.left_out}."
+    return ALONE.format(program=program(specification["inputs"], seed), result=use.alone, difference=onnx.difference,
+                        images=onnx.images, runtime=onnx.runtime)
 
 
 def _metric_rows(metrics: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
@@ -97,6 +132,10 @@ gan models verify HERE
 
 The same seed gives the same pixels on every machine.
 
+### Without this package
+
+{alone}
+
 ## Measured
 
 {metrics}
@@ -105,9 +144,27 @@ Real and generated are counts of images; in brackets are a value's confidence bo
 [metrics.json](metrics.json) has all figures, [report.html](report.html) shows them, [report.json](report.json) says the
 same to programs.
 
+## Licence
+
+{licence}. It is what whoever published this model says of it; the data that it was made from may have terms of its own.
+
 ## Made from
 
 Data source: `{source}`{options}; the whole configuration is in [config.json](config.json).
 
 {lineage}
+
+{versions}
 """
+
+ALONE = """`pip install onnxruntime numpy pillow`, and in the directory that holds this card:
+
+```python
+{program}```
+
+{result}
+
+Images of `generator.onnx`, in float32, differ from the network's, in float64, by {difference:.1e} at most, where black
+is -1 and white is 1: {images} were compared, by onnxruntime {runtime}. That can move a pixel by one of 256 levels.
+[generator.json](generator.json) lists the inputs: name, shape of one example, distribution, and what a label or an
+attribute may be."""

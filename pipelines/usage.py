@@ -10,12 +10,13 @@ from typing import Any
 @dataclass(frozen=True)
 class Usage:
     """tag: Hugging Face's name of the task.  shell: arguments of `gan sample`.  python: a call of `generator`, with a
-    comment on what comes back.
+    comment on what comes back.  alone: what the program of `pipelines.onnx_program` makes, in a sentence.
     """
 
     tag: str
     shell: str
     python: str
+    alone: str = "`pictures.png` is `samples.png` made again."
 
 
 def usage(inputs: Collection[Mapping[str, Any]]) -> Usage:
@@ -23,13 +24,16 @@ def usage(inputs: Collection[Mapping[str, Any]]) -> Usage:
     if any(taken["distribution"] == "image" for taken in inputs):
         return Usage("image-to-image", "--images FOLDER",
                      "generator.sample(len(photos), images=photos)  # photos: uint8 [n, C, H, W]; label=0: the way "
-                     "back")
+                     "back",
+                     "`pictures.png` has what `generator.sample` makes of these images, ten in a row.")
     attributes = [known for taken in inputs for known in taken.get("attributes", ())]
     if attributes:
         first = attributes[0]
         name, value = first["name"], first["low"] if first["kind"] == "continuous" else 1
         return Usage("unconditional-image-generation", f"--n 64 --seed 0 --attributes {name}={value:g}",
-                     f'generator.sample(64, attributes={{"{name}": {value:g}}})  # uint8 [64, C, H, W]')
+                     f'generator.sample(64, attributes={{"{name}": {value:g}}})  # uint8 [64, C, H, W]',
+                     "`pictures.png` has the images of `generator.sample(100, seed=seed)`: attributes are drawn, and "
+                     "in `samples.png` they are those of real images.")
     if classes := max((taken["classes"] for taken in inputs if taken["distribution"] == "condition"), default=0):
         label = min(3, classes - 1)
         return Usage("unconditional-image-generation", f"--n 64 --seed 0 --label {label}",

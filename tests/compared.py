@@ -17,6 +17,7 @@ from tests.artefacts import a_parent, finish_scores, finish_shards, publish_as
 
 HOW = {"n_real": 360, "n_fake": 360, "split": "test", "seed": 0}
 CURVES = [{"position": position, "loss/generator": 1 / position, "logits/real": 0.5} for position in (64, 128)]
+OF_NOBODY = {"family": "not_installed", "options": {}, "inputs": {}, "output": [1, 8, 8]}
 GOOD = {"coverage_pixels": {"at_least": 0.5}}
 
 
@@ -60,9 +61,9 @@ def a_version(
 
 
 def a_run(store: Store, key: str, shards: str, curves: Sequence[dict[str, float]]) -> str:
-    """A finished run whose weights nobody loads: publishing takes them as they are."""
+    """A finished run whose weights nobody loads: publishing takes them as they are, for nothing here builds them."""
     with artefact(store, f"runs/{key}", kind="run", key=key, parents=(a_parent(store, shards),)) as draft:
-        (draft.path / "generator.json").write_text(json.dumps({"inputs": {}, "output": [1, 8, 8]}))
+        (draft.path / "generator.json").write_text(json.dumps(OF_NOBODY))
         for file in ("generator.safetensors", "networks.safetensors"):
             (draft.path / file).write_text(key)
         (draft.path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in curves))

@@ -143,7 +143,7 @@ def test_verify_of_a_whole_version(whole: Store) -> None:
     assert as_json(whole, "models", "verify", "digits") == {
         "uri": whole.uri(VERSION), "ok": True, "problems": [],
     }
-    assert "all 9 files whole" in gan(whole, "models", "verify", "digits").stdout
+    assert "all 10 files whole" in gan(whole, "models", "verify", "digits").stdout
 
 
 def test_verify_names_each_damaged_and_missing_file_on_a_line_and_exits_1(store: Store) -> None:

@@ -94,11 +94,12 @@ def test_a_finished_artefact_tells_what_it_is_and_holds_its_files(store: Store) 
 
 
 def test_the_digest_is_of_the_files_alone_and_not_of_their_order_time_or_key() -> None:
-    a, b = File(path="a", size=1, sha256="1"), File(path="b", size=2, sha256="2")
+    one, two = "1" * 64, "2" * 64
+    a, b = File(path="a", size=1, sha256=one), File(path="b", size=2, sha256=two)
     usual = Manifest(kind="k", key="k", files=(a, b), created="now")
     other = Manifest(kind="x", key="y", files=(b, a), created="later", facts={"n": 1}, versions={"torch": "9"})
     assert other.digest == usual.digest
-    swapped = (File(path="b", size=1, sha256="1"), File(path="a", size=2, sha256="2"))
+    swapped = (File(path="b", size=1, sha256=one), File(path="a", size=2, sha256=two))
     for files in ((a,), (), swapped):
         assert Manifest(kind="k", key="k", files=files, created="now").digest != usual.digest
 

@@ -81,7 +81,7 @@ def test_a_second_run_reuses_every_stage_and_starts_neither_prefect_nor_ray(undi
     code = (
         "import sys; from pipelines.cli import main\n"
         "try: main()\n"
-        "finally: print(sorted({'ray', 'prefect', 'torch'} & set(sys.modules)))"
+        "finally: print(sorted({'ray', 'prefect', 'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
     )
     words = ["run", EXPERIMENT, "--store", str(undisturbed[0]), *settings(), "--json"]
     environment = embedded.environment()

@@ -16,11 +16,12 @@ from pipelines.keys import STAGES, features_key, features_prefix
 from pipelines.plan import Planner
 from pipelines.records import RunRecord, write_record
 from pipelines.stages.publish import publish
+from tests.compared import OF_NOBODY
 
 DIGITS = "configs/digits.yaml"
 FILES = {
     "prepare": {"train-00000.arrow": b"shards"},
-    "train": {"generator.json": json.dumps({"inputs": {}, "output": [1, 8, 8]}).encode(),
+    "train": {"generator.json": json.dumps(OF_NOBODY).encode(),
               "generator.safetensors": b"weights", "networks.safetensors": b"raw"},
     "evaluate": {"metrics.json": b'{"coverage_pixels": {"value": 0.95}}', "samples.png": b"png",
                  "report.html": b"html", "report.json": b"{}"},

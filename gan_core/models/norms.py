@@ -64,8 +64,9 @@ class ConditionalBatchNorm(nn.Module):
         self.bias = nn.Linear(embedded, channels, bias=False)
 
     def forward(self, x: Tensor, e: Tensor | None = None) -> Tensor:
-        shape = (*x.shape[:2], *[1] * (x.dim() - 2))
-        return torch.addcmul(self.bias(e).view(shape), self.normalise(x), 1 + self.gain(e).view(shape))
+        shape = (-1, *[1] * (x.dim() - 2))  # without the number of examples, which a traced network would keep
+        gain, bias = self.gain(e).unflatten(1, shape), self.bias(e).unflatten(1, shape)
+        return torch.addcmul(bias, self.normalise(x), 1 + gain)
 
 
 def norm_of(kind: str, channels: int, embedded: int = 0) -> nn.Module:

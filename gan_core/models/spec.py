@@ -24,16 +24,35 @@ class InputSpec(Config):
     attributes: tuple[Attribute, ...] = ()
 
 
+class OnnxSpec(Config):
+    """What generator.onnx is beside the network.
+
+    difference: the largest that was found between an image of the model, in float32, and of the network in float64,
+    both in [−1, 1].
+    """
+
+    file: Literal["generator.onnx"] = "generator.onnx"
+    output: Literal["images"] = "images"
+    difference: float
+
+
 class GeneratorSpec(Config):
     """generator.json: the family and options that build the network, its inputs, and its images' shape.
 
-    The network is called with its inputs by name and returns [n, *output] float32 in [−1, 1].
+    The network is called with its inputs by name and returns [n, *output] float32 in [−1, 1].  onnx: of a published
+    version that has an ONNX model.
     """
 
     family: str
     options: dict[str, Any]
     inputs: dict[str, InputSpec]
     output: tuple[int, int, int]
+    onnx: OnnxSpec | None = None
+
+    @property
+    def network(self) -> tuple[object, ...]:
+        """What makes two networks alike but for their weights."""
+        return self.family, self.options, self.inputs, self.output
 
     def build(self) -> nn.Module:
         """The network with fresh weights.  ConfigError when the family is not installed."""

@@ -9,6 +9,7 @@ In this order, so that a kill anywhere leaves no version or a whole one, and the
 
 A version holds data only.  Nothing in it depends on when or where it was published, its manifest and one part of its
 report apart: its number, its date, and how it stands against the versions that were there (`pipelines.standing`).
+Its ONNX model is made here of the generator's weights; a network that has none is published without.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from typing import Any
 
 from gan_core.addresses import CHAMPION, LATEST, Alias, alias_moves
 from gan_core.config import Bound, Experiment
-from gan_core.errors import StoreError
+from gan_core.errors import NotExportable, StoreError
 from gan_core.manifest import Manifest, Parent, artefact, damaged_files, read_manifest, read_named
 from gan_core.published import is_whole, version_prefix
 from gan_core.store import Store
 from pipelines.admission import admissions, admit, complete
 from pipelines.gate import judge, relative_metrics
 from pipelines.handles import Published
-from pipelines.model_card import model_card
+from pipelines.model_card import Onnx, model_card
 from pipelines.models import (
     ATTEMPTS,
     Standard,
@@ -145,6 +146,7 @@ def _version_for(
 ) -> str:
     """The version of that key: the one there is, if every byte of it is right, else a new one."""
     files: dict[str, bytes] = {}
+    onnx = Onnx()
     others: set[str] = set()
     for _ in range(ATTEMPTS):
         # the number first: a version of this key that another process makes after the look then takes it
@@ -155,7 +157,8 @@ def _version_for(
             version = complete(store, experiment.name, key, admitted)
         if version is not None and not _damaged(store, version_prefix(experiment.name, version)):
             return version
-        files = files or _bundle(store, experiment, run_prefix, scores_prefix, parents)
+        if not files:
+            files, onnx = _bundle(store, experiment, run_prefix, scores_prefix, parents)
         told = _told(store, experiment, number, key, parents, files)
         try:
             prefix = version_prefix(experiment.name, number)
@@ -165,7 +168,7 @@ def _version_for(
                 for path, data in {**files, **told}.items():
                     (draft.path / path).write_bytes(data)
                 draft.facts |= _facts(experiment, json.loads(files["metrics.json"]))
-                draft.facts["create"] = store.protocol().facts
+                draft.facts |= {"create": store.protocol().facts, "onnx": onnx.facts()}
             return number
         except FileExistsError:
             continue
@@ -175,20 +178,38 @@ def _version_for(
 
 def _bundle(
     store: Store, experiment: Experiment, run_prefix: str, scores_prefix: str, parents: tuple[Parent, ...]
-) -> dict[str, bytes]:
+) -> tuple[dict[str, bytes], Onnx]:
     """Every file of a version, by path; inputs are checked against their manifests as they are read."""
     run, scores = _finished(store, run_prefix), _finished(store, scores_prefix)
     files = {path: read_named(store, run_prefix, run, path) for path in FROM_RUN}
     files |= {path: read_named(store, scores_prefix, scores, path) for path in FROM_SCORES}
     files["config.json"] = (json.dumps(experiment.as_json(), indent=1) + "\n").encode()
+    onnx = _with_onnx(files, store.uri(run_prefix))
     card = model_card(
         experiment,
         metrics=json.loads(files["metrics.json"]),
         specification=json.loads(files["generator.json"]),
         origin=[(p.kind, _short(store, p.uri), p.digest) for p in lineage(store, parents)],
+        versions=run.versions,
+        onnx=onnx,
     )
     files["README.md"] = card.encode()
-    return files
+    return files, onnx
+
+
+def _with_onnx(files: dict[str, bytes], uri: str) -> Onnx:
+    """Adds generator.onnx to a version's files, and to generator.json what it is; where there is none, says why."""
+    from gan_core.export import exported  # with torch, which a plan does not need
+
+    specification = files["generator.json"]
+    try:
+        made = exported(specification, files["generator.safetensors"], uri)
+    except NotExportable as error:
+        return Onnx(left_out=str(error))
+    files["generator.onnx"] = made.model
+    onnx = {"file": "generator.onnx", "output": "images", "difference": made.difference}
+    files["generator.json"] = (json.dumps(json.loads(specification) | {"onnx": onnx}, indent=1) + "\n").encode()
+    return Onnx(made.difference, made.images, made.runtime)
 
 
 def _told(

@@ -31,8 +31,8 @@ from tests.artefacts import (
 )
 
 STRICT = {"coverage_pixels": {"at_least": 0.99}, "fd_domain": {"at_most": 10}}
-FILES = {"generator.json", "generator.safetensors", "networks.safetensors", "config.json", "metrics.json",
-         "samples.png", "report.html", "report.json", "README.md"}
+FILES = {"generator.json", "generator.safetensors", "generator.onnx", "networks.safetensors", "config.json",
+         "metrics.json", "samples.png", "report.html", "report.json", "README.md"}
 
 
 @pytest.fixture
@@ -81,8 +81,10 @@ def test_a_version_that_is_refused_is_latest_and_says_which_numbers_failed(store
 
 def test_the_bundle_is_the_runs_own_files_and_its_generator_loads(store: Store) -> None:
     published = publish_one(store)
-    for file in ("generator.json", "generator.safetensors", "networks.safetensors"):
+    for file in ("generator.safetensors", "networks.safetensors"):
         assert store.read(f"models/digits/versions/0001/{file}") == store.read(f"runs/r1/{file}")
+    ours, theirs = (json.loads(store.read(f"{at}/generator.json")) for at in ("models/digits/versions/0001", "runs/r1"))
+    assert ours == theirs | {"onnx": ours["onnx"]}
     for file in ("metrics.json", "samples.png"):
         assert store.read(f"models/digits/versions/0001/{file}") == store.read(f"scores/e1/{file}")
     before, after = load_generator(store.uri("runs/r1")), load_generator(published.uri)
@@ -249,7 +251,7 @@ def test_the_model_card_shows_numbers_with_provenance_and_lineage(store: Store) 
 
 def test_the_model_cards_python_runs_and_is_three_lines(store: Store) -> None:
     _, body = card_of(store)
-    (code,) = re.findall(r"```python\n(.*?)```", body, re.DOTALL)
+    code = re.findall(r"```python\n(.*?)```", body, re.DOTALL)[0]
     assert len(code.splitlines()) == 3
     scope: dict[str, Any] = {}
     exec(code.replace("HERE", store.uri("models/digits/versions/0001")), scope)

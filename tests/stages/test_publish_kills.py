@@ -6,6 +6,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import boto3
 import pytest
 
+from gan_core import export
 from gan_core.addresses import current_alias
 from gan_core.errors import StoreError
 from gan_core.manifest import CLAIM, MANIFEST, damaged_files, read_manifest
@@ -32,8 +34,14 @@ from tests.artefacts import (
 from tests.s3_server import S3Server, no_fault, s3_server
 
 WRITES = ("PUT", "POST", "DELETE")
-FILES = 9
+FILES = 10
 ALIASES = ("latest", "champion")
+exported = cache(export.exported)  # hundreds of versions of the same weights
+
+
+@pytest.fixture(autouse=True)
+def exported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "exported", exported)
 
 
 @pytest.fixture
@@ -121,8 +129,9 @@ def assert_versions_with_a_manifest_have_all_files(listed: Iterable[str]) -> Non
 
 KILLS = """
 import json, os, pathlib, shutil, signal, sys
-from tests.stages.test_publish_kills import contents
-from gan_core.manifest import CLAIM, MANIFEST, damaged_files, read_manifest
+from tests.stages.test_publish_kills import contents, exported
+from gan_core import export
+from gan_core.manifest import MANIFEST, damaged_files, read_manifest
 from gan_core.store import Store
 from gan_core.addresses import current_alias
 from gan_core.published import version_prefix, versions
@@ -130,6 +139,7 @@ from pipelines.models import find_version
 from pipelines.stages.publish import is_published
 from tests.artefacts import an_experiment, publish_as
 
+export.exported = exported
 base, work = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 OPERATIONS = [(os, n) for n in ("rename", "replace", "link", "unlink", "mkdir", "fsync", "rmdir")]
 OPERATIONS += [(pathlib.Path, "write_bytes"), (Store, "staging"), (Store, "create")]
@@ -304,13 +314,14 @@ def test_s3_holds_whole_versions_after_a_kill_at_any_write(s3: Store, server: S3
         assert (on(s3, "latest"), on(s3, "champion")) == (version, version)
     assert keys_of(s3) == [f"p{n}" for n in range(last + 1)]
     assert_all_whole(s3)
-    assert last - 1 == writes > 14  # a claim, 9 files, an admission, a manifest, two moves, a verdict
+    assert last - 1 == writes > 15  # a claim, 10 files, an admission, a manifest, two moves, a verdict
 
 
 # --- publishers at once -------------------------------------------------------------------------------------
 
 RACE = """
 import os, sys
+import gan_core.export  # once, and not in every child
 from gan_core.store import Store
 from tests.artefacts import publish_as
 ready, start = os.pipe()
