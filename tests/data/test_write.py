@@ -10,9 +10,10 @@ import pyarrow as pa
 import pytest
 
 from gan_core.data import write as module
+from gan_core.data.parts import Part, Written
 from gan_core.data.shards import open_shards
 from gan_core.data.source import Bad, Example, Source
-from gan_core.data.write import Part, PartWriter, Written, write_shards
+from gan_core.data.write import PartWriter, write_shards
 from gan_core.errors import DataError, StoreError
 from gan_core.manifest import Manifest, read_manifest
 from gan_core.store import Store
