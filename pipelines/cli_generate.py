@@ -31,8 +31,9 @@ def generate(
     ] = None,
     fill: Annotated[
         str | None,
-        typer.Option("--fill", metavar="URL|PATH", help="In place of --n: as many of each class as a prepared set "
-                                                        "lacks for all its classes to be as large as the largest."),
+        typer.Option("--fill", metavar="SET", help="In place of --n: as many of each class as a prepared set lacks for "
+                                                   "all to be as large as its largest; a folder of shards, or a set of "
+                                                   "`gan dataset list`."),
     ] = None,
     attributes: Annotated[
         str | None,
@@ -69,7 +70,7 @@ def generate(
 
     Example: gan generate digits@champion --counts 3=2000,8=500 --seed 7 --out synthetic/more
 
-    Example: gan generate digits@champion --fill store/shards/0123456789abcdef --out synthetic/rest
+    Example: gan generate digits@champion --fill digits --out synthetic/rest
 
     Example: gan generate faces --n 50000 --attributes smiling=1 --truncation 1.5 --out synthetic/smiling
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from gan_core.config import Config
@@ -10,6 +11,7 @@ from gan_core.errors import ConfigError
 from gan_core.manifest import Manifest, Parent, canonical_digest, read_manifest
 from gan_core.published import published_manifest
 from gan_core.store import Store, split_url
+from pipelines.datasets import find_prepared, whole
 
 if TYPE_CHECKING:
     from gan_core.bundle import Generator
@@ -21,7 +23,7 @@ MOST_IMAGES = 10**10
 class Wish(Config):
     """What was asked for on the command line.  One of n, per_class, counts and fill says how many images.
 
-    counts: images by class.  fill: the URL of a prepared set whose classes are to be filled up.  shard_images: the most
+    counts: images by class.  fill: the prepared set whose classes are to be filled up.  shard_images: the most
     in one shard; None for what makes about 64 MiB.
     """
 
@@ -78,16 +80,57 @@ def counts_in(text: str | None) -> dict[int, int] | None:
     return counts
 
 
-def parents_of(source: Store, version: str, wish: Wish) -> tuple[Parent, ...]:
+@dataclass(frozen=True)
+class Filled:
+    """A prepared set whose classes are to be filled up."""
+
+    uri: str
+    manifest: Manifest
+
+    @staticmethod
+    def at(address: str, store: Store) -> Filled:
+        """Of a folder of shards, or as `gan dataset show` takes it.  ConfigError when there is none."""
+        above, name = split_url(address)
+        found = read_manifest(Store(above), name) if above and name else None
+        if found is not None and found.kind == "shards":
+            return Filled(Store(above).uri(name), found)
+        try:
+            place, prepared = find_prepared(store, address)
+        except ConfigError as error:
+            raise ConfigError(f"--fill {address}: {error}") from None
+        return Filled(prepared.uri, whole(place, prepared))
+
+    @property
+    def histogram(self) -> dict[int, int]:
+        """Its training images by class."""
+        return {int(label): images for label, images in self.manifest.facts["splits"]["train"]["histogram"].items()}
+
+    def lacks(self, classes: int, uri: str) -> tuple[int, ...]:
+        """As many of each class as make it as large as the largest one.  uri: of the generator."""
+        from gan_core.synthesis import missing
+
+        if not self.histogram:
+            raise ConfigError(f"--fill {self.uri}: has no labels; --per-class 1000 works")
+        if max(self.histogram) >= classes:
+            raise ConfigError(f"--fill {self.uri}: has the class {max(self.histogram)}, and {uri} knows 0 to "
+                              f"{classes - 1}; name a set of its classes, or --counts")
+        counts = missing(self.histogram, classes)
+        if not any(counts):
+            raise ConfigError(f"--fill {self.uri}: all its classes are of one size, so that nothing is missing; "
+                              "--per-class 1000 works")
+        return counts
+
+
+def parents_of(source: Store, version: str, filled: Filled | None) -> tuple[Parent, ...]:
     """What a set is made from: the generator, and the set that is to be filled up."""
     manifest = published_manifest(source, version)
     parents = (Parent(kind=manifest.kind, uri=source.uri(version), digest=manifest.digest),)
-    if wish.fill is None:
+    if filled is None:
         return parents
-    return (*parents, Parent(kind="shards", uri=wish.fill, digest=_prepared(wish.fill).digest))
+    return (*parents, Parent(kind="shards", uri=filled.uri, digest=filled.manifest.digest))
 
 
-def order_of(wish: Wish, generator: Generator, source: Store, version: str) -> Order:
+def order_of(wish: Wish, filled: Filled | None, generator: Generator, source: Store, version: str) -> Order:
     """ConfigError for what this generator cannot be asked for."""
     from gan_core.asked import rows
     from gan_core.synthesis import Order, shards_for
@@ -98,7 +141,7 @@ def order_of(wish: Wish, generator: Generator, source: Store, version: str) -> O
     attributes = attributes_in(wish.attributes, generator.attributes, generator.uri)
     rows(generator.spec, generator.uri, 1, wish.seed, wish.label, attributes, None)  # refuses what is out of range
     generator.noise(1, wish.seed, wish.truncation)
-    counts = _counts(wish, generator)
+    counts = _counts(wish, filled, generator)
     images = sum(counts) if wish.n is None else wish.n
     if not 1 <= images <= MOST_IMAGES:
         (how,) = wish.how_many
@@ -108,7 +151,7 @@ def order_of(wish: Wish, generator: Generator, source: Store, version: str) -> O
                  shards=shards_for(images, generator.spec.output, wish.shard_images))
 
 
-def _counts(wish: Wish, generator: Generator) -> tuple[int, ...]:
+def _counts(wish: Wish, filled: Filled | None, generator: Generator) -> tuple[int, ...]:
     """Images of each class; () for a generator that knows none."""
     from gan_core.synthesis import alike
 
@@ -120,9 +163,9 @@ def _counts(wish: Wish, generator: Generator) -> tuple[int, ...]:
         raise ConfigError(f"{how}: {generator.uri} was trained without labels; --n 100000 works")
     if wish.per_class is not None:
         return (wish.per_class,) * classes
-    if wish.counts is not None:
-        return _given(wish.counts, classes, generator.uri)
-    return _filling(str(wish.fill), classes, generator.uri)
+    if filled is not None:
+        return filled.lacks(classes, generator.uri)
+    return _given(wish.counts or {}, classes, generator.uri)
 
 
 def _given(counts: Mapping[int, int], classes: int, uri: str) -> tuple[int, ...]:
@@ -134,29 +177,3 @@ def _given(counts: Mapping[int, int], classes: int, uri: str) -> tuple[int, ...]
 
 def _counted(counts: Mapping[int, int], classes: int) -> tuple[int, ...]:
     return tuple(counts.get(label, 0) for label in range(classes))
-
-
-def _filling(url: str, classes: int, uri: str) -> tuple[int, ...]:
-    """As many of each class as make it as large as the largest one of a prepared set."""
-    from gan_core.synthesis import missing
-
-    histogram = {int(label): images for label, images in _prepared(url).facts["splits"]["train"]["histogram"].items()}
-    if not histogram:
-        raise ConfigError(f"--fill {url}: has no labels; --per-class 1000 works")
-    if max(histogram) >= classes:
-        raise ConfigError(f"--fill {url}: has the class {max(histogram)}, and {uri} knows 0 to {classes - 1}; name a "
-                          "set of its classes, or --counts")
-    counts = missing(histogram, classes)
-    if not any(counts):
-        raise ConfigError(f"--fill {url}: all its classes are of one size, so that nothing is missing; "
-                          "--per-class 1000 works")
-    return counts
-
-
-def _prepared(url: str) -> Manifest:
-    above, name = split_url(url)
-    found = read_manifest(Store(above), name) if above and name else None
-    if found is None or found.kind != "shards":
-        raise ConfigError(f"--fill {url}: is no prepared set; `gan dataset list` prints those of a store, and "
-                          "--fill STORE/shards/KEY works")
-    return found

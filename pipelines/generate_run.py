@@ -11,7 +11,7 @@ from gan_core.errors import ConfigError
 from gan_core.manifest import Manifest, Parent
 from gan_core.store import Store, split_url
 from gan_core.synthetic_set import begin, finished, write_set
-from pipelines.generate_order import Wish, order_of, parents_of
+from pipelines.generate_order import Filled, Wish, order_of, parents_of
 from pipelines.profile import Profile
 from pipelines.show import console
 
@@ -73,11 +73,12 @@ def generate_set(
     wish.check()
     place, prefix = _above(out, workers)
     source, version = resolve(address, store)
-    parents = parents_of(source, version, wish)
+    filled = None if wish.fill is None else Filled.at(wish.fill, store)
+    parents = parents_of(source, version, filled)
     there, made = finished(place, prefix, wish.key(parents)), 0
     status = "RUN" if there is None else "REUSED"
     if there is None:
-        there, made = _made(wish, (source, version), (place, prefix), parents, profile, workers)
+        there, made = _made(wish, filled, (source, version), (place, prefix), parents, profile, workers)
     return Made(place.uri(prefix), status, round(time.monotonic() - started, 2), made, there)
 
 
@@ -92,8 +93,8 @@ def _above(out: str, workers: int | None) -> tuple[Store, str]:
 
 
 def _made(
-    wish: Wish, version: tuple[Store, str], out: tuple[Store, str], parents: tuple[Parent, ...], profile: Profile,
-    workers: int | None,
+    wish: Wish, filled: Filled | None, version: tuple[Store, str], out: tuple[Store, str], parents: tuple[Parent, ...],
+    profile: Profile, workers: int | None,
 ) -> tuple[Manifest, int]:
     """The manifest of the finished set, and how many of its images were made now."""
     from gan_core.bundle import read_generator  # torch takes seconds to import
@@ -103,7 +104,7 @@ def _made(
     from pipelines.on_ray_generate import on_ray_generate
 
     generator = read_generator(*version)
-    order = order_of(wish, generator, *version)
+    order = order_of(wish, filled, generator, *version)
     writer = ShardWriter(order, in_precision(generator, order.precision), *out)
     told = order.model_dump(mode="json", exclude={"store", "prefix", "counts"})
     facts = {"generated": {"generator": generator.uri, **told}}

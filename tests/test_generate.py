@@ -44,7 +44,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-def generate(store: Store, out: Path | str, *, address: str = "digits", workers: int | None = None, **wish: Any) -> Made:
+def generate(
+    store: Store, out: Path | str, *, address: str = "digits", workers: int | None = None, **wish: Any
+) -> Made:
     return generate_set(address, str(out), Wish(**wish), store=store, profile=Profile(), workers=workers)
 
 
@@ -74,8 +76,8 @@ def test_classes_are_asked_for_one_by_one(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_set_is_filled_up_to_classes_of_one_size(store: Store, tmp_path: Path) -> None:
-    prepared = f"{store.url}/shards/tail"
-    made = generate(store, tmp_path / "rest", fill=prepared)
+    made = generate(store, tmp_path / "rest", fill=f"{store.url}/shards/tail")
+    assert generate(store, tmp_path / "rest", fill="tail").status == "REUSED"
     labels = open_shards(store, "shards/tail").split("train").labels
     assert labels is not None
     before = np.bincount(labels, minlength=CLASSES)
@@ -105,7 +107,7 @@ def test_a_generator_without_labels_makes_images_without(store: Store, tmp_path:
     ({"n": 5, "seed": -1}, "seed=-1: not from 0"),
     ({"n": 5, "truncation": -1}, "truncation=-1.0: not a number above 0"),
     ({"n": 5, "attributes": "smiling=1"}, "--attributes smiling=1: .* was trained without attributes"),
-    ({"fill": "nowhere"}, "--fill nowhere: is no prepared set"),
+    ({"fill": "nowhere"}, "--fill nowhere: unknown data set 'nowhere' in .*; prepared: .*tail"),
 ])
 def test_what_cannot_be_asked_for_is_refused_before_anything_is_written(
     store: Store, tmp_path: Path, wish: dict[str, Any], says: str
@@ -206,7 +208,7 @@ def test_it_goes_to_s3_and_on_after_an_outage_there(store: Store, tmp_path: Path
     with s3_server("synthetic", "a-secret") as server:
         server.fault = lambda method, path: (
             (503, "SlowDown") if method == "PUT" and path.endswith("train-00001.arrow") else None)
-        with pytest.raises(GanError, match="train-00001.arrow"):
+        with pytest.raises(GanError, match=r"train-00001\.arrow"):
             generate(store, "s3://synthetic/digits", n=60, shard_images=20)
         server.fault, server.asked = lambda method, path: None, []
         made = generate(store, "s3://synthetic/digits", n=60, shard_images=20)
@@ -275,7 +277,7 @@ def test_a_killed_command_goes_on_with_the_missing_shards(
     assert json.loads(done.stdout)["made_now"] <= 150_000 - 2000 * len(written)
     assert {shard: shard.stat().st_mtime_ns for shard in written} == written
     assert hashes(out) == alone
-    assert sorted(os.listdir(out)) == ["MANIFEST.json", *sorted(alone)]
+    assert sorted(path.name for path in out.iterdir()) == ["MANIFEST.json", *sorted(alone)]
 
 
 @pytest.mark.system

@@ -86,7 +86,8 @@ def test_images_are_shared_out_and_missing_ones_are_counted() -> None:
 
 
 @pytest.mark.parametrize(("images", "shape", "most", "shards"), [
-    (100_000, (3, 64, 64), None, 19), (100_000, (1, 8, 8), None, 13), (10, (3, 8192, 8192), None, 10), (7, (1, 8, 8), 3, 3),
+    (100_000, (3, 64, 64), None, 19), (100_000, (1, 8, 8), None, 13), (10, (3, 8192, 8192), None, 10),
+    (7, (1, 8, 8), 3, 3),
 ])
 def test_a_shard_is_64_mib_or_8192_images(images: int, shape: tuple[int, ...], most: int | None, shards: int) -> None:
     assert shards_for(images, shape, most) == shards
@@ -175,14 +176,14 @@ def test_weights_that_are_not_finite_stop_it_before_a_shard_is_there(generator: 
 # Going on
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """As if the process ended here."""
 
 
 def killed_after(shards: int) -> Any:
     def place(writer: ShardWriter, parts: Sequence[Part], tell: Tell) -> Iterator[Written]:
         yield from in_turn(writer, parts[:shards], tell)
-        raise Killed
+        raise KilledError
 
     return place
 
@@ -190,7 +191,7 @@ def killed_after(shards: int) -> Any:
 def test_a_killed_set_is_not_finished_and_goes_on_with_what_is_missing(generator: Generator, tmp_path: Path) -> None:
     whole = write(writer_of(generator, tmp_path / "whole"))
     folder, store = tmp_path / "killed", Store(tmp_path / "killed")
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         write(writer_of(generator, folder), place=killed_after(2))
     assert finished(store, "set", "key") is None
     (folder / "set/train-00001.arrow").write_bytes(b"of another length")
