@@ -46,7 +46,7 @@ from pipelines.profile import Profile
 
 LATENT, WIDTH = 100, 32
 SHAPES = {"64x64": (3, 64, 64), "28x28": (1, 28, 28)}
-SHARDS = 2  # of a measurement, for each worker
+SHARDS = 4  # of a measurement, for each worker
 AS_LOADED = "network(noise), float32 as it is loaded"
 
 Rates = tuple[float, float]  # images a second, and a second of this process's CPU time
