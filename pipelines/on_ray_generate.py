@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ray import ObjectRef
 
 WORTH_S = 20.0  # of work left, from which it is spread: a worker takes some 6 s until it has loaded torch
+TELLING_S = 2.0  # of a batch, of which the beginning costs least
 AHEAD = 2  # shards on their way for each CPU
 
 
@@ -34,8 +35,8 @@ def on_ray_generate(profile: Profile, workers: int | None, worth: float = WORTH_
     """
 
     def place(writer: ShardWriter, parts: Sequence[Part], tell: Tell) -> Iterator[Written]:
-        alone = workers == 1 or writer.store.url.startswith("memory://")
-        if alone or (workers is None and (len(parts) == 1 or _seconds(writer, parts) < worth)):
+        alone = workers == 1 or len(parts) == 1 or writer.store.url.startswith("memory://")
+        if alone or (workers is None and _seconds(writer, parts) < worth):
             return in_turn(writer, parts, tell)
         return _spread(profile, workers, writer, parts, tell)
 
@@ -43,11 +44,15 @@ def on_ray_generate(profile: Profile, workers: int | None, worth: float = WORTH_
 
 
 def _seconds(writer: ShardWriter, parts: Sequence[Part]) -> float:
-    """What the shards would take here, judged by the second of two batches."""
-    writer.try_out()
-    begun = time.monotonic()
-    writer.try_out()
-    return (time.monotonic() - begun) * sum(part.stop - part.start for part in parts) / BATCH
+    """What the shards would take here, judged by the second of two batches, or the first where that tells enough."""
+    took = 0.0
+    for _ in range(2):
+        begun = time.monotonic()
+        writer.try_out()
+        took = time.monotonic() - begun
+        if took > TELLING_S:
+            break
+    return took * sum(part.stop - part.start for part in parts) / BATCH
 
 
 def _spread(

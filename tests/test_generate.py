@@ -23,6 +23,7 @@ from gan_core.data.sources.digits import Digits
 from gan_core.data.write import write_shards
 from gan_core.errors import ConfigError, GanError
 from gan_core.store import Store
+from pipelines import on_ray_generate
 from pipelines.cli import app
 from pipelines.generate_order import Wish, counts_in
 from pipelines.generate_run import Made, generate_set
@@ -291,6 +292,38 @@ def test_a_worker_that_dies_is_replaced(store: Store, alone: dict[str, str], tmp
     said = process.communicate(timeout=300)[1]
     assert process.returncode == 0, said
     assert hashes(tmp_path / "out") == alone
+
+
+@pytest.mark.system
+def test_workers_that_keep_dying_are_one_clear_error(store: Store, tmp_path: Path) -> None:
+    script = ("import os, sys; from pipelines import on_ray_generate as spread; "
+              "spread._write = lambda *told: os._exit(1); from pipelines.cli import main; main(sys.argv[1:])")
+    words = command(store, tmp_path / "out", "--workers", "2")[len(GAN):]
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1, done.stderr
+    assert re.fullmatch("gan: a worker that makes images failed: .*; the same command goes on with the shards that are "
+                        "missing", done.stderr.splitlines()[-1])
+    assert "Traceback" not in done.stderr
+
+
+def test_work_is_spread_where_it_would_take_long(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int | None] = []
+
+    def spread(profile: Profile, workers: int | None, writer: Any, parts: Any, tell: Any) -> Any:
+        asked.append(workers)
+        return on_ray_generate.in_turn(writer, parts, tell)
+
+    monkeypatch.setattr(on_ray_generate, "_spread", spread)
+    generate(store, tmp_path / "little", n=40, shard_images=20)
+    generate(store, tmp_path / "one", n=40, workers=2)
+    generate(store, tmp_path / "here", n=40, shard_images=20, workers=1)
+    assert not asked
+    generate(store, tmp_path / "told", n=40, shard_images=20, workers=2)
+    monkeypatch.setattr(on_ray_generate, "_seconds", lambda writer, parts: 30.0)
+    generate(store, tmp_path / "much", n=40, shard_images=20)
+    assert asked == [2, None]
 
 
 @pytest.mark.system
