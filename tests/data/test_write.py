@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from gan_core.data import parts
 from gan_core.data import write as module
 from gan_core.data.parts import Part, Written
 from gan_core.data.shards import open_shards
@@ -225,7 +226,7 @@ def test_a_network_that_breaks_off_is_said_and_nothing_is_dropped(store: Store) 
 def test_a_shard_that_vanished_or_shrank_is_written_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     source = Parted(held={"train": made(12)})
     whole = write(store, source, "whole")
-    monkeypatch.setattr(module, "put_manifest", lambda *_, **__: (_ for _ in ()).throw(Killed))
+    monkeypatch.setattr(parts, "put_manifest", lambda *_, **__: (_ for _ in ()).throw(Killed))
     with pytest.raises(Killed):
         write(store, source)
     monkeypatch.undo()
