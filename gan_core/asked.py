@@ -23,9 +23,12 @@ TRANSLATED_TO = 1  # the second domain, where nothing else is asked for
 NOISE, DRAWN_ATTRIBUTES, DRAWN_GENERATOR = 0, 1, 2  # what is drawn from one seed, each from a stream of its own
 
 
-def stream(seed: int, purpose: int) -> np.random.Generator:
-    """NumPy's Philox, which draws alike on every machine, for one seed and purpose."""
-    return np.random.Generator(np.random.Philox(key=(purpose << 64) + seed))
+def stream(seed: int, purpose: int, block: int = 0) -> np.random.Generator:
+    """NumPy's Philox, which draws alike on every machine, for one seed and purpose.
+
+    block: which stretch of that stream, each of 2**128 numbers; to begin with one needs none of those before it.
+    """
+    return np.random.Generator(np.random.Philox(key=(purpose << 64) + seed, counter=block << 128))
 
 
 def scaled(values: NDArray[Any]) -> NDArray[Any]:
@@ -55,12 +58,13 @@ def takes(attribute: Attribute) -> str:
 
 def rows(
     spec: GeneratorSpec, uri: str, n: int, seed: int, label: Labels | None, attributes: Attributes | None,
-    images: NDArray[np.uint8] | None,
+    images: NDArray[np.uint8] | None, block: int = 0,
 ) -> Rows:
     """What the inputs that are not noise are given: [n, …] each, by name.
 
     Labels are int64 [n], attributes float64 [n, A], images uint8 [n, C, H, W].  What is left out is chosen as
-    `Generator.sample` says.  ConfigError names what cannot be asked of the generator at `uri`, and what can.
+    `Generator.sample` says, where it is drawn from this block of the seed's stream.  ConfigError names what cannot be
+    asked of the generator at `uri`, and what can.
     """
     if n < 1:
         raise ConfigError(f"n={n}: there is nothing to sample; n=1 and more work")
@@ -81,7 +85,7 @@ def rows(
     if condition is not None:
         name, asked = condition
         if asked.attributes:
-            given[name] = _attributes(attributes, n, seed, asked.attributes, uri)
+            given[name] = _attributes(attributes, n, stream(seed, DRAWN_ATTRIBUTES, block), asked.attributes, uri)
         else:
             first = TRANSLATED_TO % asked.classes if image is not None else None
             given[name] = _labels(first if label is None else label, n, asked.classes, uri)
@@ -101,7 +105,7 @@ def _labels(label: Labels | None, n: int, classes: int, uri: str) -> NDArray[np.
 
 
 def _attributes(
-    asked: Attributes | None, n: int, seed: int, known: tuple[Attribute, ...], uri: str
+    asked: Attributes | None, n: int, source: np.random.Generator, known: tuple[Attribute, ...], uri: str
 ) -> NDArray[np.float64]:
     """[n, A].  Each row is drawn whole, so that naming one attribute does not change the others."""
     if asked is not None and not isinstance(asked, Mapping):
@@ -111,7 +115,7 @@ def _attributes(
                               f"{[n, len(known)]}: {_listed(known)}")
         chosen = given.astype(np.float64)
     else:
-        share = stream(seed, DRAWN_ATTRIBUTES).random((n, len(known)))
+        share = source.random((n, len(known)))
         chosen = np.stack([_drawn(*each) for each in zip(share.T, known, strict=True)], axis=1)
         for name, value in (asked or {}).items():
             column = next((place for place, attribute in enumerate(known) if attribute.name == name), None)

@@ -131,12 +131,15 @@ class Generator:
     def inputs(
         self, n: int, at_once: int, *, seed: int = 0, label: Labels | None = None,
         attributes: Attributes | None = None, images: NDArray[np.uint8] | None = None,
-        truncation: float | None = None,
+        truncation: float | None = None, block: int = 0,
     ) -> Iterator[Rows]:
-        """What `images_of` makes the n samples of, `at_once` of them at a time; arguments and errors as of `sample`."""
+        """What `images_of` makes the n samples of, `at_once` of them at a time; arguments and errors as of `sample`.
+
+        block: of the seed's streams; `sample` draws from block 0, and others share no number with it.
+        """
         self._check(truncation)
-        asked = rows(self.spec, self.uri, n, seed, label, attributes, images)
-        source = stream(seed, NOISE)
+        asked = rows(self.spec, self.uri, n, seed, label, attributes, images, block)
+        source = stream(seed, NOISE, block)
         for start in range(0, n, at_once):
             part = slice(start, min(start + at_once, n))
             drawn = self._drawn(source, part.stop - start, truncation)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from gan_core.config import Experiment, experiment_from
 from gan_core.data.items import Index, ItemSource, indexed, remember_index
 from gan_core.data.layout import Layout
+from gan_core.data.parts import Part, Written
 from gan_core.data.source import source_of
-from gan_core.data.write import Part, PartWriter, PlaceWork, Written, one_after_another
+from gan_core.data.write import PartWriter, PlaceWork, one_after_another
 from gan_core.errors import GanError, WorkersFailed
 from gan_core.store import Store
 from pipelines.cluster import connect

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
-
-from gan_core.data.write import Progress
 from gan_core.errors import ConfigError
 from gan_core.manifest import Manifest, read_manifest
 from gan_core.store import Store
 from pipelines.cluster import ray_for_a_while
+from pipelines.counting import counting
 from pipelines.on_ray_data import on_ray_data
 from pipelines.plan import Action
 from pipelines.run import Opened
 from pipelines.show import console
 from pipelines.stages.prepare import prepare
-
-LINES_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +56,7 @@ def prepare_dataset(opened: Opened, workers: int | None = None) -> Prepared:
     step = opened.planner.step("prepare", {})
     if step.action is not Action.REUSE:
         place = on_ray_data(opened.experiment, opened.profile, workers)
-        with ray_for_a_while(), _shown() as progress:
+        with ray_for_a_while(), counting("preparing", "items") as progress:
             prepare(store, opened.experiment, key=step.key, prefix=step.prefix, place=place, progress=progress)
     manifest = read_manifest(store, step.prefix)
     assert manifest is not None, "the stage ended well, so its manifest is there"
@@ -80,34 +73,3 @@ def say_prepared(store: Store, prepared: Prepared) -> None:
     if facts["quarantined"]:
         out.print(f"left out  {facts['quarantined']:,} items: {prepared.uri}/quarantine.jsonl")
     out.print(f"shards  {prepared.uri}")
-
-
-@contextmanager
-def _shown() -> Iterator[Progress]:
-    """A bar on a terminal, a line every few seconds otherwise."""
-    out = console()
-    if not out.is_terminal:
-        yield _Lines()
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TimeRemainingColumn(), TextColumn("{task.fields[bad]}"))
-    with Bars(*columns, console=out, transient=True) as bars:
-        bar = bars.add_task("preparing", total=None, bad="")
-
-        def tell(done: int, total: int | None, bad: int) -> None:
-            bars.update(bar, completed=done, total=total, bad=f"{bad:,} unusable" if bad else "")
-
-        yield tell
-
-
-class _Lines:
-    """Plain lines, for logs."""
-
-    def __init__(self) -> None:
-        self._told = time.monotonic()
-
-    def __call__(self, done: int, total: int | None, bad: int) -> None:
-        if time.monotonic() - self._told >= LINES_EVERY_S or done == total:
-            self._told = time.monotonic()
-            of = f" / {total:,}" if total is not None else ""
-            console().print(f"  {done:>11,}{of} items" + (f", {bad:,} unusable" if bad else ""))

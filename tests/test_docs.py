@@ -18,7 +18,7 @@ from tests.pipeline import SMALL
 PAGES = ("README.md", "docs/training.md",
          *(pytest.param(page, marks=pytest.mark.system)  # they train models of their own, or have many commands
            for page in ("docs/getting-started.md", "docs/compare.md", "docs/conditioning.md", "docs/explore.md",
-                        "docs/bundles.md", "docs/models.md", "docs/using-a-model.md")))
+                        "docs/bundles.md", "docs/generation.md", "docs/models.md", "docs/using-a-model.md")))
 FILE = re.compile(r"# (\S+\.(?:py|yaml))\n")  # the first line of a block that is a file
 
 

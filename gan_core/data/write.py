@@ -6,59 +6,26 @@ The manifest comes last, from all notes.  Which worker wrote a part, and when, l
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-import pyarrow as pa
-from pydantic import ValidationError
-
-from gan_core.config import Config, Experiment
-from gan_core.data.attributes import Seen, joined, seen_in
+from gan_core.config import Experiment
+from gan_core.data.attributes import Seen, seen_in
 from gan_core.data.items import forget_indices
-from gan_core.data.layout import TYPES, Layout, layout_of, misfit, most_common, record_batch
+from gan_core.data.layout import Layout, layout_of, misfit, most_common, record_batch
+from gan_core.data.parts import SHARD_BYTES, Part, Written, noted, put_note, put_set, put_shard
 from gan_core.data.source import SPLITS, Bad, Example, Source, source_of
 from gan_core.data.transforms import apply
 from gan_core.errors import DataError, GanError, StoreError
-from gan_core.manifest import MANIFEST, NOTES, File, Parent, put_manifest
+from gan_core.manifest import MANIFEST, Parent
 from gan_core.store import Store
 from gan_core.transforms import Transform
 
-SHARD_BYTES = 64 * 2**20
 PROBED = 32  # examples that decide together what all must look like
-QUARANTINE = "quarantine.jsonl"
 NAMED = 3  # unusable items, and reasons, that an error names
-class Part(Config):
-    """Items start … stop − 1 of a split: one shard."""
-
-    split: str
-    number: int
-    start: int
-    stop: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.split}-{self.number:05d}"
-
-
-class Written(Config):
-    """What became of a part.
-
-    file: None where no item was usable.  bad: [where, reason] of the others.  attributes: what each one's column holds.
-    """
-
-    part: Part
-    items: int
-    file: File | None
-    examples: int
-    histogram: dict[int, int]
-    bad: tuple[tuple[str, str], ...]
-    attributes: dict[str, Seen]
 
 
 class Progress(Protocol):
@@ -91,11 +58,11 @@ class PartWriter:
                 good.append(usable)
             else:
                 bad.append((where, usable))
-        file = self._put(good, part) if good else None
+        file = put_shard(self.store, self.prefix, part, record_batch(good, self.layout)) if good else None
         histogram = Counter(int(example.label) for example in good if example.label is not None)
         written = Written(part=part, items=count, file=file, examples=len(good), histogram=dict(histogram),
                           bad=tuple(bad), attributes=self._seen_in(good))
-        self.store.write(_note(self.prefix, part.name), written.model_dump_json().encode())
+        put_note(self.store, self.prefix, written)
         return written
 
     def _read(self, part: Part) -> Iterator[Example | Bad]:
@@ -121,16 +88,6 @@ class PartWriter:
 
     def _seen_in(self, good: Sequence[Example]) -> dict[str, Seen]:
         return seen_in({name: [example.attributes[name] for example in good] for name in self.layout.attributes})
-
-    def _put(self, good: Sequence[Example], part: Part) -> File:
-        sink = pa.BufferOutputStream()
-        batch = record_batch(good, self.layout)
-        with pa.ipc.new_file(sink, batch.schema) as writer:
-            writer.write_batch(batch)
-        data = sink.getvalue()
-        file = File(path=f"{part.name}.arrow", size=data.size, sha256=hashlib.sha256(data).hexdigest())
-        self.store.write(f"{self.prefix}/{file.path}", data)
-        return file
 
 
 PlaceWork = Callable[[PartWriter, Sequence[Part]], Iterator[Written]]
@@ -171,7 +128,7 @@ def write_shards(
     for written in _all_parts(writer, size, found.known, place):
         found.add(written)
     found.refuse_if_too_many()
-    _finish(writer, found.parts(), facts, key, parents)
+    put_set(store, prefix, found.parts(), layout, classes=writer.classes, facts=facts, key=key, parents=parents)
 
 
 def write_experiment(
@@ -252,7 +209,7 @@ def _all_parts(writer: PartWriter, size: int, known: Mapping[str, int], place: P
     ]
     waiting = []
     for part in parts:
-        done = _done(writer, part)
+        done = noted(writer.store, writer.prefix, part)
         if done is not None:
             yield done
         else:
@@ -268,69 +225,8 @@ def _one_stream(writer: PartWriter, size: int) -> Iterator[Written]:
         number = start = 0
         while chunk := list(islice(items, size)):
             part = Part(split=split, number=number, start=start, stop=start + len(chunk))
-            yield _done(writer, part) or writer.write(part, chunk)
+            yield noted(writer.store, writer.prefix, part) or writer.write(part, chunk)
             number, start = number + 1, start + len(chunk)
-
-
-def _done(writer: PartWriter, part: Part) -> Written | None:
-    """What an earlier call wrote of a part, where it is all there."""
-    try:
-        written = Written.model_validate_json(writer.store.read(_note(writer.prefix, part.name)))
-    except (FileNotFoundError, NotADirectoryError, ValidationError):
-        return None
-    if written.part != part:
-        return None
-    if written.file is not None:
-        sizes = writer.store.sizes(f"{writer.prefix}/{written.file.path}")
-        if list(sizes.values()) != [written.file.size]:
-            return None
-    return written
-
-
-def _finish(
-    writer: PartWriter, parts: Sequence[Written], facts: dict[str, Any], key: str, parents: tuple[Parent, ...]
-) -> None:
-    store, prefix, layout = writer.store, writer.prefix, writer.layout
-    files = [written.file for written in parts if written.file is not None]
-    bad = [(written.part.split, *item) for written in parts for item in written.bad]
-    if bad:
-        lines = [json.dumps({"split": split, "where": where, "reason": reason}) for split, where, reason in bad]
-        listed = ("\n".join(lines) + "\n").encode()
-        store.write(f"{prefix}/{QUARANTINE}", listed)
-        files.append(File(path=QUARANTINE, size=len(listed), sha256=hashlib.sha256(listed).hexdigest()))
-    splits = {split: _split_facts([w for w in parts if w.part.split == split]) for split in SPLITS}
-    if not splits["train"]["examples"]:
-        raise DataError("the source yields no training example that can be used; check where it looks for its files")
-    labels = [int(label) for split in splits.values() for label in split["histogram"]]
-    facts = {
-        **facts,
-        "splits": splits,
-        "kind": layout.kind,
-        "shape": list(layout.tensors[layout.kind]),
-        "columns": {name: {"shape": list(shape), "dtype": np.dtype(TYPES[name]).name}
-                    for name, shape in layout.tensors.items()},
-        "classes": max(max(labels) + 1, writer.classes) if labels else 0,
-        "quarantined": len(bad),
-    }
-    put_manifest(store, prefix, kind="shards", key=key, files=tuple(files), parents=parents, facts=facts)
-    store.delete(f"{prefix}/{NOTES}")
-
-
-def _note(prefix: str, name: str) -> str:
-    return f"{prefix}/{NOTES}/{name}.json"
-
-
-def _split_facts(parts: Sequence[Written]) -> dict[str, Any]:
-    histogram: Counter[int] = sum((Counter(written.histogram) for written in parts), Counter())
-    counts = [written.examples for written in parts if written.file is not None]
-    attributes = joined([written.attributes for written in parts])
-    return {
-        "examples": sum(counts),
-        "files": len(counts),
-        "counts": counts,
-        "histogram": {str(label): histogram[label] for label in sorted(histogram)},
-        **({"attributes": {name: seen.model_dump() for name, seen in attributes.items()}} if attributes else {}),
-    }
 
 
 def _layout_of(source: Source, transforms: tuple[Transform, ...]) -> Layout:

@@ -9,10 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from gan_core.data import parts
 from gan_core.data import write as module
+from gan_core.data.parts import Part, Written
 from gan_core.data.shards import open_shards
 from gan_core.data.source import Bad, Example, Source
-from gan_core.data.write import Part, PartWriter, Written, write_shards
+from gan_core.data.write import PartWriter, write_shards
 from gan_core.errors import DataError, StoreError
 from gan_core.manifest import Manifest, read_manifest
 from gan_core.store import Store
@@ -224,7 +226,7 @@ def test_a_network_that_breaks_off_is_said_and_nothing_is_dropped(store: Store) 
 def test_a_shard_that_vanished_or_shrank_is_written_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     source = Parted(held={"train": made(12)})
     whole = write(store, source, "whole")
-    monkeypatch.setattr(module, "put_manifest", lambda *_, **__: (_ for _ in ()).throw(Killed))
+    monkeypatch.setattr(parts, "put_manifest", lambda *_, **__: (_ for _ in ()).throw(Killed))
     with pytest.raises(Killed):
         write(store, source)
     monkeypatch.undo()
