@@ -19,8 +19,8 @@ LOG = logging.getLogger("pipelines.serving")
 def bound(host: str, port: int) -> socket.socket:
     """A socket at that address, which nobody can connect to yet.  ConfigError when it cannot be had."""
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, kind)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.socket(family, kind, protocol)  # without the protocol asyncio leaves Nagle's delay, 40 ms, on
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that just ended leaves the port waiting
         found.bind(address)
     except (OSError, OverflowError) as error:
