@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gan_core.asked import SEEDS
 from gan_core.bundle import Generator
@@ -29,6 +29,12 @@ class Question(BaseModel):
         "The most that a number of the noise may be: typical images in place of varied ones."))] = None
     format: Annotated[Literal["png", "npy"], Field(description=(
         "A grid to look at, or NumPy's file of uint8 [n, C, H, W]."))] = "png"
+
+    @field_validator("n", "seed", "label", mode="before")
+    @classmethod
+    def _whole(cls, value: object) -> object:
+        """7.0 as 7: JSON knows one kind of number."""
+        return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Sample(Question):
