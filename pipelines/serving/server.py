@@ -14,28 +14,30 @@ from fastapi import FastAPI
 from gan_core.errors import ConfigError
 
 LOG = logging.getLogger("pipelines.serving")
+MOST_PORTS = 65_535
 
 
 def bound(host: str, port: int) -> socket.socket:
     """A socket at that address, which nobody can connect to yet.  ConfigError when it cannot be had."""
+    if not 0 <= port <= MOST_PORTS:
+        raise ConfigError(f"--port {port}: ports go to {MOST_PORTS}; --port 8000 works, and --port 0 takes a free one")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         found = socket.socket(family, kind, protocol)  # without the protocol asyncio leaves Nagle's delay, 40 ms, on
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that just ended leaves the port waiting
         found.bind(address)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ConfigError(_advice(host, port, error)) from None
     return found
 
 
-def _advice(host: str, port: int, error: Exception) -> str:
+def _advice(host: str, port: int, error: OSError) -> str:
     if isinstance(error, socket.gaierror):
         return f"--host {host}: {error.strerror}; --host 127.0.0.1 works, and --host 0.0.0.0 for every network"
-    number = error.errno if isinstance(error, OSError) else None
-    if number == errno.EADDRNOTAVAIL:
+    if error.errno == errno.EADDRNOTAVAIL:
         return f"--host {host}: is no address of this machine; --host 127.0.0.1 works, and 0.0.0.0 for every network"
     why = {errno.EADDRINUSE: "another program listens there",
-           errno.EACCES: "ports below 1024 are the administrator's"}.get(number or 0, str(error))
+           errno.EACCES: "ports below 1024 are the administrator's"}.get(error.errno or 0, str(error))
     return f"--port {port}: {why}; name another one, or --port 0 for one that is free"
 
 
