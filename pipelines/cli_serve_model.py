@@ -66,9 +66,9 @@ def _serve(
     from pipelines.serving.server import bound, log_to_stderr, serve
 
     with bound(*at) as listening:
-        log_to_stderr()
         source = Source(address, store, getattr(torch, precision))
         generator = source.load()
         app = make_app(source, generator, limits, reload_seconds)
+        log_to_stderr()
         LOG.info("http://%s:%d serves %s", at[0], listening.getsockname()[1], generator.uri)
         serve(app, listening, limits.timeout)

@@ -24,9 +24,13 @@ def bound(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         found = socket.socket(family, kind, protocol)  # without the protocol asyncio leaves Nagle's delay, 40 ms, on
+    except OSError as error:
+        raise ConfigError(_advice(host, port, error)) from None
+    try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that just ended leaves the port waiting
         found.bind(address)
     except OSError as error:
+        found.close()
         raise ConfigError(_advice(host, port, error)) from None
     return found
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -58,7 +57,8 @@ async def served(
     source = Source(address, store)
     app = make_app(source, generator or source.load(), Limits(**limits), reload_seconds)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+    asking = httpx.AsyncClient(transport=transport, base_url="http://here")
+    async with app.router.lifespan_context(app), asking as client:
         yield client
 
 

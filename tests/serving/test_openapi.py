@@ -1,4 +1,4 @@
-"""openapi.json says what the server does: requests are made of it, right and wrong ones, and answers held against it."""
+"""openapi.json says what the server does: requests are made of it, right and wrong ones, and answers held to it."""
 
 from __future__ import annotations
 

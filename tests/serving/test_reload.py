@@ -130,7 +130,7 @@ def test_only_an_address_that_can_mean_another_version_is_looked_at_again(
 
 def test_a_generator_that_translates_is_not_served(published: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Generator, "translates", (1, 8, 8))
-    with pytest.raises(ConfigError, match="translates images, .* `gan sample --images` translates$"):
+    with pytest.raises(ConfigError, match=r"translates images, .* `gan sample --images` translates$"):
         Source("digits", published).load()
 
 
