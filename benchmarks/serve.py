@@ -63,7 +63,8 @@ def main() -> None:
         make_bundle(Store(folder), a.width)
         model = f"{folder}/model"
         for precision in a.precision or ["float32", "float64"]:
-            facts = {"model": f"dcgan 28 × 28, width {a.width}", "precision": precision}
+            facts = {"model": f"dcgan of 28 by 28 pixels, width {a.width}", "precision": precision,
+                     "threads": torch.get_num_threads()}
             if a.minutes:
                 long_load(model, precision, a.minutes * MINUTE_S, a.clients, facts)
             else:
