@@ -27,7 +27,7 @@ def serve_model(
         help="float64 makes the pixels of `gan sample`; float32 is faster and differs by a level here and there.",
     )] = "float64",
     max_images: Annotated[int, typer.Option("--max-images", help="Images that one request may ask for.")] = 64,
-    max_batch: Annotated[int, typer.Option("--max-batch", help="Images that the network makes at a time.")] = 32,
+    max_batch: Annotated[int, typer.Option("--max-batch", help="Images that the network makes at a time.")] = 16,
     max_waiting: Annotated[int, typer.Option("--max-waiting", help="Requests that may wait; over it: 503.")] = 256,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds that a request may take; over it: 504.")] = 30.0,
     reload_seconds: Annotated[float, typer.Option(

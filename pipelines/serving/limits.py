@@ -18,7 +18,7 @@ class Limits:
     """
 
     max_images: int = 64
-    max_batch: int = 32
+    max_batch: int = 16
     max_waiting: int = 256
     timeout: float = 30.0
 

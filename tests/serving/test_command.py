@@ -72,7 +72,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[str, int]:
     (("digts",), "gan: unknown model 'digts' in .*; did you mean 'digits'"),
     (("digits@best",), "gan: digits@best: no such version"),
     (("digits", "--precision", "float16"), "gan: --precision float16: .*; --precision float64 works"),
-    (("digits", "--max-batch", "0"), "gan: --max-batch 0: .*; --max-batch 32 works"),
+    (("digits", "--max-batch", "0"), "gan: --max-batch 0: .*; --max-batch 16 works"),
     (("digits", "--reload-seconds", "0"), "gan: --reload-seconds 0: .*; --reload-seconds 10 works"),
     (("digits", "--host", "192.0.2.1"), "gan: --host 192.0.2.1: is no address of this machine; --host 127.0.0.1 works"),
     (("digits", "--port", "70000"), "gan: --port 70000: ports go to 65535; --port 8000 works"),
