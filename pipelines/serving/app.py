@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, FastAPI, Query, Request, Response
@@ -96,11 +96,9 @@ def make_app(source: Source, generator: Generator, limits: Limits, reload_second
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        following = asyncio.create_task(service.follower.follow(reload_seconds))
+        service.follower.start(reload_seconds)
         yield
-        following.cancel()
-        with suppress(asyncio.CancelledError):
-            await following
+        service.follower.stop()
         await asyncio.to_thread(service.batcher.close)
 
     # the pages that FastAPI makes of the interface fetch their scripts from another host

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -63,15 +63,26 @@ class Follower:
         self._source = source
         self._batcher = batcher
         self._metrics = metrics
+        self._stopped = threading.Event()
         self._trouble = ""  # what was said last, so that it is said once
         self._uri = batcher.generator.uri
         metrics.serves(self._uri)
 
-    async def follow(self, every: float) -> None:
-        """Looks again and again, some seconds after the last look, until it is cancelled."""
-        while self._source.moves:
-            await asyncio.sleep(every)
-            await asyncio.to_thread(self.look)
+    def start(self, every: float) -> None:
+        """Looks again and again, so many seconds after the last look, where the address can mean another version.
+
+        The thread is a daemon: a store that does not answer for a minute would hold up the end of the process.
+        """
+        if self._source.moves:
+            threading.Thread(target=self._follow, args=(every,), name="follower", daemon=True).start()
+
+    def stop(self) -> None:
+        """No more looks; one that is under way is not waited for."""
+        self._stopped.set()
+
+    def _follow(self, every: float) -> None:
+        while not self._stopped.wait(every):
+            self.look()
 
     def look(self) -> None:
         """Serves another version where the address means one; whatever fails, the one that is served stays."""

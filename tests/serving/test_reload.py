@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,26 @@ def test_what_cannot_be_loaded_is_told_once_and_the_old_version_stays(
     told = [record.message for record in caplog.records if record.name == "pipelines.serving"]
     assert len(told) == 1
     assert re.search(rf"digits@champion still serves .*/0001: .*{said}", told[0])
+
+
+def test_a_store_that_does_not_answer_does_not_hold_up_the_end(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answers, gave_up = threading.Event(), threading.Event(), list[bool]()
+
+    def silent(self: Source) -> str:
+        asked.set()
+        gave_up.append(not answers.wait(timeout=20))
+        raise TimeoutError
+
+    async def ended() -> None:
+        async with served(store, "digits@champion", reload_seconds=OFTEN):
+            monkeypatch.setattr(Source, "uri", silent)
+            await asyncio.to_thread(asked.wait, 60)
+
+    asyncio.run(ended())
+    assert gave_up == []
+    answers.set()
 
 
 def test_a_version_that_was_mended_is_served(store: Store) -> None:
