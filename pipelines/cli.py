@@ -23,6 +23,7 @@ from pipelines.cli_explore import explore
 from pipelines.cli_generate import generate
 from pipelines.cli_models import models
 from pipelines.cli_sample import sample
+from pipelines.cli_serve_model import serve_model
 from pipelines.cli_store import store_app
 from pipelines.interrupt import end_interrupted
 from pipelines.options import (
@@ -55,6 +56,7 @@ app.add_typer(models, name="models")
 app.add_typer(store_app, name="store")
 app.command()(sample)
 app.command()(generate)
+app.command()(serve_model)
 app.command()(explore)
 app.command()(compare)
 app.command()(doctor)

@@ -1,0 +1,1 @@
+"""A published generator behind HTTP: `gan serve-model`."""
