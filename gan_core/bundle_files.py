@@ -22,7 +22,7 @@ MOST_FILES = 4096  # of a version, which has some ten, or a run
 def bundle_manifest(store: Store, prefix: str) -> Manifest | None:
     """The manifest of the artefact at `prefix`; None when there is none.  DamagedFile when it is none of a bundle."""
     where = store.uri(f"{prefix}/{MANIFEST}")
-    size = _size(store, f"{prefix}/{MANIFEST}")
+    size = store.size(f"{prefix}/{MANIFEST}")
     if size is None:
         return None
     if not size:  # of a device or a pipe that stands there in its place, reading may have no end
@@ -52,14 +52,9 @@ def fetched(store: Store, prefix: str, file: File, most: int | None = None) -> b
 
 def refuse_another_size(store: Store, prefix: str, file: File) -> None:
     """DamagedFile when the store has no such file, or one of another size than the manifest says.  Reads nothing."""
-    size = _size(store, f"{prefix}/{file.path}")
+    size = store.size(f"{prefix}/{file.path}")
     if size is None:
         raise DamagedFile(f"{store.uri(f'{prefix}/{file.path}')}: is missing, though its manifest lists it")
     if size != file.size:
         raise DamagedFile(f"{store.uri(f'{prefix}/{file.path}')}: is damaged: {size} bytes, its manifest says "
                           f"{file.size}")
-
-
-def _size(store: Store, path: str) -> int | None:
-    """Bytes of an object; None when there is none.  Asked for by its name: a listing may lag behind."""
-    return store.sizes(path).get(".")

@@ -33,6 +33,7 @@ VERSION = "version"  # the kind of manifest that a published version has
 READ_BACK = ".read_back"  # in what is built: copies of what was uploaded, each until it is compared
 UPLOADS = 8  # files on their way at once
 NOTES = ".parts"  # below an artefact that is made part by part: a note of each part that is done
+LONGEST_NAME, LONGEST_PATH = 255, 1024  # bytes, that file systems have
 TOOLS = ("torch", "numpy", "pyarrow", "ray", "prefect", "gan-pipelines")
 
 
@@ -41,6 +42,8 @@ def _inside(path: str) -> str:
     named, shown = PurePosixPath(path), repr(path[:80])
     if not named.parts or named.is_absolute() or ".." in named.parts or "\\" in path or not path.isprintable():
         raise ValueError(f"{shown} is no path below the artefact, such as 'generator.json'")
+    if len(path.encode()) > LONGEST_PATH or any(len(part.encode()) > LONGEST_NAME for part in named.parts):
+        raise ValueError(f"{shown}… is longer than a file's path may be")
     if str(named) != path or path == MANIFEST:
         raise ValueError(f"{shown} is no file's own name there, such as 'generator.json'")
     return path
@@ -80,6 +83,9 @@ class Manifest(Config):
             if file.path in seen:
                 raise ValueError(f"'{file.path}' is listed twice")
             seen.add(file.path)
+        for path in seen:
+            if folder := next((str(above) for above in PurePosixPath(path).parents if str(above) in seen), None):
+                raise ValueError(f"'{folder}' is listed as a file and as a folder")
         return self
 
     def file(self, path: str) -> File | None:

@@ -144,6 +144,21 @@ class Store:
         finally:
             aside.unlink(missing_ok=True)
 
+    def size(self, path: str) -> int | None:
+        """Bytes of one object, asked for by its name; None when there is none.  StoreError when the server is silent
+        about it.
+        """
+        try:
+            told = self._tried(path, lambda: self._fs.info(self._full(path)))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if told["type"] == "directory":
+            return None
+        if told["size"] is None:
+            raise StoreError(f"{self.uri(path)}: its server does not say how large it is, and what may have any "
+                             "size is not fetched; take a copy from elsewhere")
+        return int(told["size"])
+
     def sizes(self, prefix: str) -> dict[str, int]:
         """Every object below a prefix, by path relative to it, with its size in bytes; an object itself as '.'."""
         return {path: int(info["size"]) for path, info in self._found(prefix).items()}

@@ -7,7 +7,6 @@ verified with no store.
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -16,10 +15,11 @@ from pathlib import Path
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from gan_core.bundle_files import bundle_manifest, refuse_another_size
 from gan_core.disk import flush, no_room
 from gan_core.errors import ConfigError, DamagedFile, StoreError
 from gan_core.manifest import MANIFEST, File, Manifest, damaged_files, sha256_of
-from gan_core.published import published_manifest, readable_manifest
+from gan_core.published import readable_manifest
 from gan_core.store import Store
 from pipelines.pictures import check_folder
 from pipelines.show import console
@@ -27,9 +27,6 @@ from pipelines.show import console
 PARTS = {"generator": ("generator.json", "generator.safetensors", "generator.onnx", "metrics.json", "README.md")}
 AT_ONCE = 8  # files on their way
 LOOK_EVERY_S = 0.2  # how much of them is there
-MOST_FILES = 10_000
-LONGEST_NAME, LONGEST_PATH = 255, 1024  # bytes, that file systems have
-SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -50,8 +47,9 @@ def pull(store: Store, prefix: str, folder: Path, only: str | None = None) -> Pu
     DamagedFile for files that are not as the manifest says; StoreError when there is no room.
     """
     uri = store.uri(prefix)
-    whole = published_manifest(store, prefix)
-    check_listed(whole.files, uri)
+    whole = bundle_manifest(store, prefix)
+    if whole is None:
+        raise DamagedFile(f"{uri}/{MANIFEST}: is missing; `gan models list` prints what is whole")
     manifest = whole if only is None else _part(whole, only, uri)
     if _is_there(folder, manifest, uri):
         return Pulled(uri, folder, manifest, fetched=False)
@@ -63,34 +61,6 @@ def pull(store: Store, prefix: str, folder: Path, only: str | None = None) -> Pu
         flush(built / MANIFEST)
         _put_in_place(built, folder)
     return Pulled(uri, folder, manifest, fetched=True)
-
-
-def check_listed(files: Sequence[File], uri: str) -> None:
-    """DamagedFile for files that no honest manifest lists: outside their folder, in each other's place, of no size."""
-    if len(files) > MOST_FILES:
-        raise DamagedFile(f"{uri}/{MANIFEST}: lists {len(files):,} files, and a version has at most {MOST_FILES:,}; "
-                          "do not use it")
-    paths = {file.path for file in files}
-    twice = len(paths) < len(files)
-    for file in files:
-        if wrong := _wrong(file, paths, twice):
-            raise DamagedFile(f"{uri}/{MANIFEST}: {file.path[:100]!r} {wrong}; do not use it")
-
-
-def _wrong(file: File, paths: set[str], twice: bool) -> str:
-    """What is wrong with a manifest's file; '' when nothing is.  paths: of all files."""
-    parts = file.path.split("/")
-    if len(file.path.encode(errors="replace")) > LONGEST_PATH:
-        return "is too long for a file's path"
-    if not file.path.isprintable() or "\\" in file.path or {"", ".", ".."} & set(parts) or file.path == MANIFEST:
-        return "is no path of a file in a folder"
-    if any(len(part.encode()) > LONGEST_NAME for part in parts):
-        return "is too long for a file's name"
-    if twice or any("/".join(parts[:end]) in paths for end in range(1, len(parts))):
-        return "or another stands twice, or is a file and a folder"
-    if file.size < 0 or not SHA256.fullmatch(file.sha256):
-        return f"has {file.size} bytes and the sha256 {file.sha256[:64]!r}"
-    return ""
 
 
 def _part(whole: Manifest, only: str, uri: str) -> Manifest:
@@ -161,10 +131,8 @@ def _download(store: Store, prefix: str, built: Path, manifest: Manifest) -> Non
 def _fetch(store: Store, prefix: str, built: Path, file: File) -> None:
     """One file.  DamagedFile when it is not what the manifest says."""
     local, uri = built / file.path, store.uri(f"{prefix}/{file.path}")
-    try:
-        store.get(f"{prefix}/{file.path}", local)
-    except FileNotFoundError:
-        raise DamagedFile(f"{uri}: is missing, though its manifest lists it") from None
+    refuse_another_size(store, prefix, file)
+    store.get(f"{prefix}/{file.path}", local)
     if local.stat().st_size != file.size or sha256_of(local) != file.sha256:
         raise DamagedFile(f"{uri}: is damaged: it has not the sha256 that its manifest says; nothing was kept of it")
     flush(local)
