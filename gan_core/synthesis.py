@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -93,12 +93,7 @@ def shards_for(images: int, shape: tuple[int, ...], shard_images: int | None) ->
 
 def in_precision(generator: Generator, precision: Precision) -> Generator:
     """The generator as sets are made by it.  Images of float64 are those of `Generator.sample`."""
-    if precision == "float64":
-        return generator
-    fast = generator.at(torch.float32)
-    # CPUs are faster at it; torch's stubs do not know the argument
-    network = fast.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return replace(fast, network=network)
+    return generator if precision == "float64" else generator.at(torch.float32)
 
 
 @dataclass(frozen=True)

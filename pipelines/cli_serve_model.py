@@ -8,7 +8,7 @@ import typer
 
 from gan_core.errors import ConfigError
 from pipelines.cli_models import AddressArgument
-from pipelines.options import DEFAULT_STORE, StoreOption
+from pipelines.options import DEFAULT_STORE, ProfileOption, StoreOption
 
 if TYPE_CHECKING:
     from gan_core.store import Store
@@ -32,6 +32,10 @@ def serve_model(
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds that a request may take; over it: 504.")] = 30.0,
     reload_seconds: Annotated[float, typer.Option(
         "--reload-seconds", help="How often to look whether an alias moved to another version.")] = 10.0,
+    replicas: Annotated[int | None, typer.Option(
+        "--replicas", min=1, help="So many processes of a Ray cluster, behind Ray Serve; without it one process here.",
+    )] = None,
+    profile: ProfileOption = None,
 ) -> None:
     """Serves images of a published generator over HTTP, with a page at /.
 
@@ -43,6 +47,8 @@ def serve_model(
     Example: gan serve-model digits@champion --port 8000
 
     Example: gan serve-model s3://bucket/gans/models/digits@champion --host 0.0.0.0 --precision float32
+
+    Example: gan serve-model s3://bucket/gans/models/digits@champion --replicas 4 --profile cluster
     """
     from gan_core.store import Store
     from pipelines.serving.limits import Limits
@@ -51,8 +57,21 @@ def serve_model(
         raise ConfigError(f"--precision {precision}: float64 and float32 are the two; --precision float64 works")
     if not reload_seconds > 0:
         raise ConfigError(f"--reload-seconds {reload_seconds:g}: not above 0; --reload-seconds 10 works")
-    _serve(address, Store(store), precision, Limits(max_images, max_batch, max_waiting, timeout),
-           (host, port), reload_seconds)
+    limits = Limits(max_images, max_batch, max_waiting, timeout)
+    if replicas is None:
+        if profile is not None:
+            raise ConfigError(f"--profile {profile}: says where replicas run; --replicas 2 starts two there")
+        _serve(address, Store(store), precision, limits, (host, port), reload_seconds)
+        return
+    if port == 0:
+        raise ConfigError("--port 0: replicas on several machines need one port that is known; --port 8000 works")
+    from pipelines.profile import load_profile
+    from pipelines.serving.on_ray_serve import serve_on_ray
+    from pipelines.serving.server import log_to_stderr
+
+    log_to_stderr()
+    serve_on_ray(address, Store(store), precision, limits, (host, port), reload_seconds,
+                 profile=load_profile(profile), replicas=replicas)
 
 
 def _serve(

@@ -11,6 +11,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
+from gan_core.addresses import resolve
 from gan_core.errors import WorkersFailed
 from gan_core.store import Store
 from pipelines.cluster import connect, ray_for_a_while
@@ -31,17 +32,19 @@ def serve_on_ray(
 ) -> None:
     """Answers until SIGTERM or Ctrl-C; then what is under way is answered, and the replicas are gone.
 
-    at: host and port, of every node that Serve has a proxy on.  WorkersFailed when the replicas do not start.
+    at: host and port, of every node that Serve has a proxy on.  ConfigError for an address that leads nowhere;
+    WorkersFailed when the replicas do not start.
     """
+    resolve(address, store)  # told here, before anything slow begins
     asked = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.set())
     with ray_for_a_while():
         connect(profile, replicas)
         from ray import serve
 
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
         serve.start(proxy_location="EveryNode", http_options={"host": at[0], "port": at[1]}, logging_config=_quiet())
+        for number in (signal.SIGTERM, signal.SIGINT):  # after Ray, which has one of its own
+            signal.signal(number, lambda *_: asked.set())
         try:
             _started(_application(address, store.url, precision, limits, reload_seconds, replicas))
             LOG.info("http://%s:%d serves %s with %d replicas", *at, address, replicas)

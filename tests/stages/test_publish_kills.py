@@ -36,7 +36,15 @@ from tests.s3_server import S3Server, no_fault, s3_server
 WRITES = ("PUT", "POST", "DELETE")
 FILES = 10
 ALIASES = ("latest", "champion")
-exported = cache(export.exported)  # hundreds of versions of the same weights
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # a process that has computed on several cannot fork one that computes
+
+
+real_export = cache(export.exported)
+
+
+def exported(specification: bytes, weights: bytes, uri: str) -> export.Exported:
+    """Hundreds of versions have the same weights."""
+    return real_export(specification, weights, "the same wherever it lies")
 
 
 @pytest.fixture(autouse=True)
@@ -204,7 +212,7 @@ def test_a_kill_at_any_operation_leaves_whole_versions_and_the_next_start_comple
     publish_one(store, "p1", "r1")
     finish_scores(store, finish_run(store, "r2", seed=2), "e2")
     (tmp_path / "work").mkdir()
-    told = json.loads(in_fresh_process(KILLS, str(store.local_path("")), str(tmp_path / "work")))
+    told = json.loads(in_fresh_process(KILLS, str(store.local_path("")), str(tmp_path / "work"), **ONE_THREAD))
     outcomes = told["outcomes"]
     assert told["kills"] == told["operations"] > 30  # every one, the last of them too
     for outcome in outcomes:
@@ -342,7 +350,7 @@ assert all(os.waitpid(child, 0)[1] == 0 for child in children)
 def test_publishers_of_different_keys_that_race_get_a_version_each(store: Store) -> None:
     finish_scores(store, finish_run(store))
     keys = [f"p{n}" for n in range(6)]
-    in_fresh_process(RACE, store.url, *keys)
+    in_fresh_process(RACE, store.url, *keys, **ONE_THREAD)
     assert_all_whole(store)
     assert versions(store, "digits") == tuple(f"{n:04d}" for n in range(1, 7))
     assert {is_published(store, an_experiment(), key) for key in keys} == {
@@ -356,7 +364,7 @@ def test_publishers_of_different_keys_that_race_get_a_version_each(store: Store)
 
 def test_publishers_of_one_key_that_race_make_one_version(store: Store) -> None:
     finish_scores(store, finish_run(store))
-    in_fresh_process(RACE, store.url, *["same"] * 6)
+    in_fresh_process(RACE, store.url, *["same"] * 6, **ONE_THREAD)
     assert_all_whole(store)
     assert versions(store, "digits") == ("0001",)
     assert (moves(store, "latest"), moves(store, "champion")) == (["000001.json"], ["000001.json"])
@@ -400,7 +408,7 @@ def test_threads_that_publish_one_key_to_s3_make_one_version(s3: Store) -> None:
 
 
 def test_processes_that_publish_to_s3_get_a_number_each(s3: Store) -> None:
-    in_fresh_process(RACE, s3.url, "p0", "p1")
+    in_fresh_process(RACE, s3.url, "p0", "p1", **ONE_THREAD)
     assert_all_whole(s3)
     assert sorted(keys_of(s3)) == ["p0", "p1"]
     assert on(s3, "latest") == versions(s3, "digits")[-1]

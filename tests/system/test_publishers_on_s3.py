@@ -12,7 +12,7 @@ from gan_core.addresses import current_alias
 from gan_core.published import versions
 from gan_core.store import Store
 from tests.artefacts import finish_run, finish_scores, in_fresh_process
-from tests.stages.test_publish_kills import RACE, assert_all_whole, etags, keys_of, moves
+from tests.stages.test_publish_kills import ONE_THREAD, RACE, assert_all_whole, etags, keys_of, moves
 from tests.system.ceph import ceph
 
 pytestmark = pytest.mark.system
@@ -33,7 +33,7 @@ def test_processes_that_publish_at_once_get_a_whole_version_each_and_change_noth
     for number in range(ROUNDS):
         before = etags(store)
         new = [f"p{number}-{process}" for process in range(PROCESSES)]
-        in_fresh_process(RACE, store.url, *new)
+        in_fresh_process(RACE, store.url, *new, **ONE_THREAD)
         keys += new
         assert etags(store).items() >= before.items(), "overwritten or lost"
         assert sorted(keys_of(store)) == sorted(keys), "lost, half or twice"
@@ -47,7 +47,7 @@ def test_processes_that_publish_at_once_get_a_whole_version_each_and_change_noth
 def test_processes_that_publish_one_key_at_once_make_one_version(store: Store) -> None:
     there = keys_of(store)
     for number in range(3):
-        in_fresh_process(RACE, store.url, *[f"one{number}"] * PROCESSES)
+        in_fresh_process(RACE, store.url, *[f"one{number}"] * PROCESSES, **ONE_THREAD)
         there.append(f"one{number}")
         assert keys_of(store) == there
     assert_all_whole(store)
