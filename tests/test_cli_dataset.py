@@ -560,6 +560,7 @@ def test_every_command_has_help_with_an_example(gan: Gan, command: str) -> None:
     assert f"Example: gan dataset {command}" in said.out
 
 
+@pytest.mark.system
 def test_s3_that_does_not_answer_is_one_line_with_advice() -> None:
     nowhere = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}", "AWS_ACCESS_KEY_ID": "a",
                "AWS_SECRET_ACCESS_KEY": "hunter2", "AWS_DEFAULT_REGION": "us-east-1", "GAN_STORE_PATIENCE_S": "0"}

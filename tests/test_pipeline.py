@@ -136,8 +136,9 @@ def test_a_refused_gate_leaves_the_version_published_and_unpromoted_and_says_by_
 
 @pytest.mark.parametrize(("stage", "pattern"), [
     ("prepare", "shards/*/test-00000.arrow"),
-    pytest.param("train", "runs/*/generator.safetensors", marks=pytest.mark.system),  # trains anew
+    ("train", "runs/*/generator.safetensors"),
 ])
+@pytest.mark.system
 def test_a_flipped_byte_stops_the_run_that_would_use_it_and_remake_mends_it(stage, pattern, finished, served):
     (file,) = finished.glob(pattern)
     flip(file)

@@ -59,6 +59,7 @@ def test_two_workers_make_the_bytes_of_one(archive: Path, alone: Any, tmp_path: 
     assert prepared(archive, tmp_path, "--workers", "2")["digest"] == alone["digest"]
 
 
+@pytest.mark.system
 def test_a_killed_preparation_goes_on_with_what_is_missing(archive: Path, alone: Any, tmp_path: Path) -> None:
     process = subprocess.Popen(command(archive, tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
