@@ -215,7 +215,7 @@ def test_a_manifest_cannot_name_a_file_outside_its_folder(store: Counted, tmp_pa
     text = store.read("s/MANIFEST.json").replace(b"train-00004.arrow", b"train-/../../../../00004.arrow")
     store.write("s/MANIFEST.json", text)
     before = {*tmp_path.rglob("*.arrow")}
-    with pytest.raises(DamagedFile, match=r"/s/MANIFEST\.json: not a manifest: files\.\d+\.path: .* is no path below the"):
+    with pytest.raises(DamagedFile, match=r"MANIFEST\.json: not a manifest: files\.\d+\.path: .* is no path below the"):
         open_shards(store, "s")
     assert {*tmp_path.rglob("*.arrow")} == before
 
