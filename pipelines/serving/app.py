@@ -80,6 +80,7 @@ class Service:
                 return None
             raise TimeoutError
         finally:
+            future.cancel()  # at once: asyncio's own passes it on only after the answer has left
             made.cancel()
             gone.cancel()
 
