@@ -90,11 +90,13 @@ def remove(store: Store, items: Sequence[Item]) -> list[Item]:
 def _begun(store: Store) -> Iterator[Item]:
     """What lies under numbers that have no manifest; an admitted one is whole but for that, and is needed."""
     for name in model_names(store):
-        top, admitted = f"models/{name}/versions", admitted_versions(store, name)
-        for version, files in sorted(_by_folder(store.entries(top)).items()):
-            if MANIFEST not in files and set(files) != {CLAIM}:
-                why = f"{name}@{version}, which the next start completes" if version in admitted else ""
-                yield _item(f"{top}/{version}", BEGUN, files, False, why)
+        top = f"models/{name}/versions"
+        begun = {version: files for version, files in sorted(_by_folder(store.entries(top)).items())
+                 if MANIFEST not in files and set(files) != {CLAIM}}
+        admitted = admitted_versions(store, name) if begun else set()  # there is a record for every version
+        for version, files in begun.items():
+            why = f"{name}@{version}, which the next start completes" if version in admitted else ""
+            yield _item(f"{top}/{version}", BEGUN, files, False, why)
 
 
 def _emptied(store: Store, prefix: str) -> bool:
