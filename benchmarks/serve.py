@@ -1,12 +1,13 @@
 """Requests a second and seconds a request of `gan serve-model`, as JSON lines.
 
-    python benchmarks/serve.py [--width 64] [--seconds 15] [--precision float32] [--precision float64]
+    python benchmarks/serve.py [--width 32] [--seconds 15] [--precision float32] [--precision float64]
     python benchmarks/serve.py --minutes 10 [--clients 8]
 
-The generator is a DCGAN of 28 × 28 images with fresh weights.  Clients, in a process of their own, ask for one image
-after the other.  `serve_batched_vs_single` is 64 clients of the server as it is, against 64 of the same server that
-makes one image at a time (--max-batch 1), by turns; `serve_vs_loop` is against a loop of `generator.sample(1)` in
-this process, without HTTP.  With --minutes one load runs for so long, and memory and errors are what is told.
+The generator is a DCGAN of 28 × 28 images with fresh weights, as wide as those of configs/.  Clients, in a process of
+their own, ask for one image after the other; the network has one thread, so that on two cores they have the other.
+`serve_batched_vs_single` is 64 clients of the server as it is, against 64 of the same server that makes one image at a
+time (--max-batch 1), by turns; `serve_vs_loop` is against a loop of `generator.sample(1)` in this process, without
+HTTP.  With --minutes one load runs for so long, and memory and errors are what is told.
 """
 
 from __future__ import annotations
@@ -49,13 +50,14 @@ MINUTE_S = 60.0
 def main() -> None:
     """Prints one line a figure."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_argument("--width", type=int, default=64)
+    cli.add_argument("--width", type=int, default=32)
     cli.add_argument("--seconds", type=float, default=10.0)
     cli.add_argument("--minutes", type=float)
     cli.add_argument("--clients", type=int, default=8)
     cli.add_argument("--precision", action="append")
     cli.add_argument("--ask", metavar="URL")  # this script as the clients' process
     a = cli.parse_args()
+    torch.set_num_threads(1)
     if a.ask:
         print(json.dumps(asyncio.run(load(a.ask, a.clients, a.seconds))))
         return
@@ -135,7 +137,7 @@ def server(model: str, *options: str) -> Iterator[tuple[str, psutil.Process]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "pipelines.cli", "serve-model", model, "--port", str(port), *options]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
     url, begun = f"http://127.0.0.1:{port}", time.monotonic()
     try:
         while not answers(url):

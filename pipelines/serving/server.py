@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -49,6 +50,8 @@ def serve(app: FastAPI, listening: socket.socket, finish: float) -> None:
     """Answers until SIGTERM or Ctrl-C; then takes no more, and gives what is under way `finish` seconds to end."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn raises what it heard again when it has ended: that is an end
+    gc.collect()
+    gc.freeze()  # torch's hundred thousands of objects stay; looking through them for garbage held up answers
     config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False,
                             timeout_graceful_shutdown=max(1, round(finish)))
     uvicorn.Server(config).run(sockets=[listening])
