@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -281,14 +282,21 @@ def test_a_killed_command_goes_on_with_the_missing_shards(
     assert sorted(path.name for path in out.iterdir()) == ["MANIFEST.json", *sorted(alone)]
 
 
+def at_work(process: subprocess.Popen[Any]) -> psutil.Process:
+    """A worker of the command that writes a shard, as its title says; between two shards it says that it is idle."""
+    while process.poll() is None:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if "ray::_write" in " ".join(child.cmdline()):
+                    return child
+    raise AssertionError("it ended before it could be disturbed")
+
+
 @pytest.mark.system
 def test_a_worker_that_dies_is_replaced(store: Store, alone: dict[str, str], tmp_path: Path) -> None:
     process = subprocess.Popen(command(store, tmp_path / "out", "--workers", "2"), stderr=subprocess.PIPE, text=True)
     until_some_are_there(process, tmp_path / "out")
-    workers = [child for child in psutil.Process(process.pid).children(recursive=True)
-               if "ray::_write" in " ".join(child.cmdline())]
-    assert workers
-    workers[0].kill()
+    at_work(process).kill()
     said = process.communicate(timeout=300)[1]
     assert process.returncode == 0, said
     assert hashes(tmp_path / "out") == alone
