@@ -135,5 +135,5 @@ def _modified(info: Mapping[str, Any]) -> datetime:
 
 def _withdraw(fs: Any, claim: str) -> None:
     """A claim that cannot be removed is finished by whoever meets it after the lease."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, StoreError):
         fs.rm_file(claim)

@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from gan_core.addresses import resolve
-from gan_core.errors import WorkersFailed
+from gan_core.errors import ConfigError, WorkersFailed
 from gan_core.store import Store
 from pipelines.cluster import connect, ray_for_a_while
 from pipelines.profile import Profile
@@ -39,6 +39,7 @@ def serve_on_ray(
     asked = threading.Event()
     with ray_for_a_while():
         connect(profile, replicas)
+        _refuse_too_many(replicas)
         from ray import serve
 
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
@@ -52,6 +53,16 @@ def serve_on_ray(
         finally:
             serve.shutdown()
     LOG.info("stopped")
+
+
+def _refuse_too_many(replicas: int) -> None:
+    """ConfigError for more replicas than the cluster has CPUs, for which Serve would wait for ever."""
+    import ray
+
+    cpus = int(ray.cluster_resources().get("CPU", 0))
+    if replicas > cpus:
+        raise ConfigError(f"--replicas {replicas}: each needs a CPU, and the cluster has {cpus}; "
+                          f"--replicas {max(cpus, 1)} works")
 
 
 def _application(
