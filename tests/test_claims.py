@@ -129,3 +129,16 @@ def test_where_the_winners_write_may_still_arrive_its_claim_stays_and_is_finishe
     assert len(left(fs)) == 1
     assert lost(fs, b"another's")
     assert fs.cat_file(OBJECT) == b"perhaps written"
+
+
+def test_a_claim_that_cannot_be_withdrawn_undoes_no_creation(
+    fs: MemoryFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(path: str) -> None:
+        raise StoreError("the store does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fs, "rm_file", away)
+        create(fs, OBJECT, FOLDER, b"mine")
+    assert fs.cat_file(OBJECT) == b"mine"
+    assert lost(fs, b"another")

@@ -17,7 +17,7 @@ from gan_core.store import Store
 from pipelines.cluster import connect, ray_for_a_while
 from pipelines.profile import Profile
 from pipelines.serving.limits import Limits
-from pipelines.serving.server import LOG
+from pipelines.serving.server import LOG, bound
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -32,18 +32,20 @@ def serve_on_ray(
 ) -> None:
     """Answers until SIGTERM or Ctrl-C; then what is under way is answered, and the replicas are gone.
 
-    at: host and port, of every node that Serve has a proxy on.  ConfigError for an address that leads nowhere;
-    WorkersFailed when the replicas do not start.
+    at: host and port, of every node that Serve has a proxy on.  ConfigError for an address that leads nowhere, a port
+    that is taken here, and more replicas than CPUs; WorkersFailed when the replicas do not start.
     """
     resolve(address, store)  # told here, before anything slow begins
+    if profile.ray.address is None:
+        bound(*at).close()
     asked = threading.Event()
     with ray_for_a_while():
         connect(profile, replicas)
-        _refuse_too_many(replicas)
+        refuse_too_many(replicas)
         from ray import serve
 
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
-        serve.start(proxy_location="EveryNode", http_options={"host": at[0], "port": at[1]}, logging_config=_quiet())
+        _listening(at)
         for number in (signal.SIGTERM, signal.SIGINT):  # after Ray, which has one of its own
             signal.signal(number, lambda *_: asked.set())
         try:
@@ -55,7 +57,7 @@ def serve_on_ray(
     LOG.info("stopped")
 
 
-def _refuse_too_many(replicas: int) -> None:
+def refuse_too_many(replicas: int) -> None:
     """ConfigError for more replicas than the cluster has CPUs, for which Serve would wait for ever."""
     import ray
 
@@ -90,14 +92,28 @@ def _application(
     return deployment(replica).bind()
 
 
+def _listening(at: tuple[str, int]) -> None:
+    from ray import serve
+    from ray.exceptions import RayError
+
+    try:
+        serve.start(proxy_location="EveryNode", http_options={"host": at[0], "port": at[1]}, logging_config=_quiet())
+    except (RayError, RuntimeError) as error:
+        raise WorkersFailed(f"--port {at[1]}: a node's proxy did not start: {_last_line(error)}; name another port, or "
+                            "see what listens there") from error
+
+
+def _last_line(error: Exception) -> str:
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
+
+
 def _started(application: Application) -> None:
     from ray import serve
 
     try:
         serve.run(application, name=NAME, route_prefix="/")
     except (RuntimeError, TimeoutError) as error:
-        last = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
-        raise WorkersFailed(f"the replicas did not start: {last}") from error
+        raise WorkersFailed(f"the replicas did not start: {_last_line(error)}") from error
 
 
 def _quiet() -> dict[str, object]:

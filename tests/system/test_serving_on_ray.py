@@ -6,6 +6,7 @@ import io
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,9 +17,11 @@ import psutil
 import pytest
 
 from gan_core.bundle import read_generator
+from gan_core.errors import ConfigError
 from gan_core.store import Store
 from pipelines.cli import main
 from pipelines.models import set_alias
+from pipelines.serving.on_ray_serve import refuse_too_many
 from tests.artefacts import finish_run, finish_scores, publish_as
 from tests.pipeline import GAN, free_port
 
@@ -110,3 +113,20 @@ def test_what_cannot_be_served_is_told_before_anything_starts(
     (line,) = capsys.readouterr().err.splitlines()
     assert ended.value.code == 2
     assert re.match(f"gan: {said}", line), line
+
+
+def test_a_port_in_use_is_told_before_anything_starts(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        with pytest.raises(SystemExit) as ended:
+            main(["serve-model", "digits", "--store", store.url, "--replicas", "1", "--port", port])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2
+    assert line.startswith(f"gan: --port {port}: another program listens there; name another one")
+
+
+def test_more_replicas_than_the_cluster_has_cpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 2.0})
+    refuse_too_many(2)
+    with pytest.raises(ConfigError, match="--replicas 3: each needs a CPU, and the cluster has 2; --replicas 2 works"):
+        refuse_too_many(3)
