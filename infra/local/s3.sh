@@ -42,6 +42,9 @@ osd objectstore = memstore
 memstore device bytes = 6442450944
 mon data = $home/mon
 osd data = $home/osd
+# One that tells the monitor its place by itself may do so before it knows the monitor's fsid, and ends ("wrong fsid").
+osd crush update on start = false
+osd class update on start = false
 [client.rgw]
 rgw frontends = beast endpoint=127.0.0.1:$2
 rgw data = $home/rgw
@@ -55,11 +58,12 @@ start_servers() {
   ceph-mon -c "$conf" -i a
   disk=$(cat /proc/sys/kernel/random/uuid)
   timeout 60 ceph -c "$conf" osd new "$disk"
+  timeout 60 ceph -c "$conf" osd crush add 0 1 root=default host=local
   ceph-osd -c "$conf" -i 0 --mkfs --osd-uuid "$disk"
   ceph-osd -c "$conf" -i 0
   radosgw -c "$conf" -n client.rgw
   for _ in $(seq 120); do
-    curl -sf "http://127.0.0.1:$2" > /dev/null && break
+    curl -sf --max-time 5 "http://127.0.0.1:$2" > /dev/null && break
     sleep 0.5
   done
   timeout 60 radosgw-admin -c "$conf" user create --uid=gan --display-name=gan --access-key="$key" --secret-key="$secret"
