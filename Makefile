@@ -49,7 +49,7 @@ test-gpu: setup
 	$(BIN)/python -m pytest -m gpu
 
 test-system: setup system-packages
-	GAN_TEST_NO_SKIPS=1 GAN_TEST_S3=$(GAN_TEST_S3) $(BIN)/python -m pytest -m system
+	GAN_TEST_NO_SKIPS=1 GAN_TEST_S3=$(GAN_TEST_S3) $(BIN)/python -m pytest -m system --durations=20
 
 check: setup
 	$(BIN)/ruff check .

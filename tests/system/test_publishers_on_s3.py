@@ -17,7 +17,7 @@ from tests.system.ceph import ceph
 
 pytestmark = pytest.mark.system
 
-PROCESSES, ROUNDS = 8, 10
+PROCESSES, ROUNDS = 8, 3
 
 
 @pytest.fixture(scope="module")
