@@ -25,6 +25,7 @@ from pipelines.cli_models import models
 from pipelines.cli_sample import sample
 from pipelines.cli_serve_model import serve_model
 from pipelines.cli_store import store_app
+from pipelines.failure import no_answer, of_the_network
 from pipelines.interrupt import end_interrupted
 from pipelines.options import (
     DEFAULT_STORE,
@@ -39,8 +40,6 @@ from pipelines.options import (
 
 if TYPE_CHECKING:
     from pipelines.run import Outcome
-
-NETWORK_CLIENTS = ("aiobotocore", "aiohttp", "botocore", "urllib3")
 
 app = typer.Typer(
     name="gan",
@@ -161,17 +160,10 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"gan: {line}", file=sys.stderr)
         sys.exit(error.exit_code)
     except Exception as error:
-        if not _of_the_network(error):
+        if not of_the_network(error):
             raise
-        print(f"gan: a store or a data set on the network does not answer: {error}; look at its address and at the "
-              "network; what was done is kept, and the same command goes on", file=sys.stderr)
+        print(f"gan: {no_answer(error)}", file=sys.stderr)
         sys.exit(1)
-
-
-def _of_the_network(error: Exception) -> bool:
-    """Whether a remote file system's client raised it: they have no common class, and are not imported for this."""
-    client = type(error).__module__.partition(".")[0]
-    return isinstance(error, ConnectionError | TimeoutError) or client in NETWORK_CLIENTS
 
 
 def _print_json(value: Any, indent: int | None = 1) -> None:
