@@ -54,6 +54,7 @@ class Attempt:
     def begin(self, record: RunRecord, before: Holder | None) -> None:
         """Records it, and that a run before it was lost."""
         write_record(self.store, self.path, record)
+        self.log.write(f"{record.by}: {run_name(self.path)} is process {record.pid} on {record.host}\n")
         if before is not None:
             _mark_lost(self.store, before)
             said = (f"run {run_name(before.run)} of process {before.pid} on {before.host} died without a word; "

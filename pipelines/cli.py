@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
@@ -22,6 +22,7 @@ from pipelines.cli_doctor import doctor
 from pipelines.cli_explore import explore
 from pipelines.cli_generate import generate
 from pipelines.cli_models import models
+from pipelines.cli_runs import runs
 from pipelines.cli_sample import sample
 from pipelines.cli_serve_model import serve_model
 from pipelines.cli_store import store_app
@@ -37,9 +38,7 @@ from pipelines.options import (
     SetOption,
     StoreOption,
 )
-
-if TYPE_CHECKING:
-    from pipelines.run import Outcome
+from pipelines.printed import print_outcome
 
 app = typer.Typer(
     name="gan",
@@ -52,6 +51,7 @@ app = typer.Typer(
 app.add_typer(config, name="config")
 app.add_typer(dataset, name="dataset")
 app.add_typer(models, name="models")
+app.add_typer(runs, name="runs")
 app.add_typer(store_app, name="store")
 app.command()(sample)
 app.command()(generate)
@@ -84,7 +84,7 @@ def run(
         outcome = run_experiment(experiment, store, set_ or [], profile, remake or [])
     except KeyboardInterrupt as stopped:
         end_interrupted("the same command goes on from the newest checkpoint", stopped)
-    _end(outcome, as_json)
+    print_outcome(outcome, as_json)
 
 
 @app.command()
@@ -110,15 +110,7 @@ def train(
         outcome = train_experiment(experiment, store, set_ or [], profile, remake or [])
     except KeyboardInterrupt as stopped:
         end_interrupted("the same command goes on from the newest checkpoint", stopped)
-    _end(outcome, as_json)
-
-
-def _end(outcome: Outcome, as_json: bool) -> None:
-    """What became of a run, as JSON where that is wanted; raises what it did not end well for."""
-    if as_json:
-        _print_json(outcome.as_json(), indent=None)
-    if outcome.error is not None:
-        raise outcome.error
+    print_outcome(outcome, as_json)
 
 
 @app.command()

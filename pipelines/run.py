@@ -72,11 +72,16 @@ def open_experiment(
 def open_to_run(path: str, store: str, overrides: Iterable[str], profile: str | None, remake: Iterable[str]) -> Opened:
     """An experiment on a store that several processes can write to."""
     opened = open_experiment(path, store, overrides, profile, remake)
-    if opened.store.url.startswith("memory://"):
-        raise ConfigError(f"--store {store}: lives in one process, and a run has several; --store ./store works")
-    opened.store.check_writable()
-    opened.store.sweep()
+    make_ready(opened.store)
     return opened
+
+
+def make_ready(store: Store) -> None:
+    """Sweeps a store that a run will write to.  ConfigError for one that it cannot."""
+    if store.url.startswith("memory://"):
+        raise ConfigError(f"--store {store.url}: lives in one process, and a run has several; --store ./store works")
+    store.check_writable()
+    store.sweep()
 
 
 def with_profile(path: str, overrides: Iterable[str], profile: str | None) -> tuple[Experiment, Profile]:
