@@ -192,7 +192,7 @@ def read_all_data(store: Store, experiment: Experiment) -> None:
 
 def say(line: str) -> None:
     """What a plan takes its time for."""
-    print(f"gan: {line}", file=sys.stderr)
+    print(line, file=sys.stderr)
 
 
 def newest_checkpoint(store: Store, run_prefix: str) -> int | None:

@@ -23,8 +23,8 @@ from torch._C._distributed_c10d import Store as GroupStore
 from torch.distributed.rendezvous import rendezvous
 
 from gan_core.config import Experiment, key_fields, load_experiment
-from gan_core.data.shards import open_shards
 from gan_core.data.fingerprints import remembered
+from gan_core.data.shards import open_shards
 from gan_core.data.source import source_of
 from gan_core.data.write import write_experiment
 from gan_core.errors import GanError
