@@ -20,7 +20,8 @@ COSTS = ("batch", "workers", "accumulate", "precision", "channels_last", "compil
 
 @dataclass(frozen=True)
 class Estimate:
-    """seconds: None where no past run tells.  runs: how many do.  at_most: the stage may find its result there."""
+    """seconds: None where no past run tells.  runs: how many do.  at_most: it may take
+    less: its result may be there, or the start-up is not known apart."""
 
     seconds: float | None
     runs: int = 0
@@ -59,8 +60,7 @@ def _of_step(store: Store, experiment: Experiment, step: Step, past: Sequence[Ru
     at_most = step.action is Action.DEPENDS
     if step.stage == "train":
         done = newest_checkpoint(store, step.prefix) if step.action is Action.RESUME else None
-        trainings = _trainings(experiment, past)[:NEWEST]
-        return Estimate(_seconds(trainings, experiment.train.images - (done or 0)), len(trainings), at_most)
+        return _of_training(_trainings(experiment, past)[:NEWEST], experiment.train.images - (done or 0), at_most)
     took = [result.seconds for record in past for result in record.results
             if result.name == step.stage and result.status == "RUN"][:NEWEST]
     return Estimate(median(took) if took else None, len(took), at_most)
@@ -103,12 +103,17 @@ def _without_fractions(value: Any) -> Any:
     return "a fraction" if isinstance(value, float) else value
 
 
-def _seconds(trainings: Sequence[tuple[int, float]], images: int) -> float | None:
-    """The line through what was seen: its height at 0 is the start-up.  Runs of one length tell of no start-up."""
+def _of_training(trainings: Sequence[tuple[int, float]], images: int, at_most: bool) -> Estimate:
+    """The line through what was seen: its height at 0 is the start-up.
+
+    Runs of one length do not tell it; a longer one takes at most as many times their time, a shorter one their time.
+    """
     if not trainings:
-        return None
+        return Estimate(None, 0, at_most)
+    runs = len(trainings)
     if len({seen for seen, _ in trainings}) > 1:
         an_image, start_up = linear_regression(*zip(*trainings, strict=True))
         if an_image > 0 and start_up >= 0:
-            return float(start_up + an_image * images)
-    return median(took / seen for seen, took in trainings) * images
+            return Estimate(float(start_up + an_image * images), runs, at_most)
+    seconds = median(took * max(1.0, images / seen) for seen, took in trainings)
+    return Estimate(seconds, runs, at_most or any(seen != images for seen, _ in trainings))

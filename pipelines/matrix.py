@@ -27,7 +27,6 @@ import yaml
 from gan_core.config import key_fields, read_yaml, with_overrides
 from gan_core.errors import ConfigError, GanError
 from gan_core.manifest import canonical_digest
-from gan_core.published import NAME
 from pipelines.children import Child, Children
 from pipelines.keys import STAGES
 from pipelines.options import SETTINGS
@@ -142,8 +141,8 @@ def open_all(paths: Sequence[str], matrix: Sequence[str], asked: Asked) -> list[
     for name, same in itertools.groupby(sorted(cells, key=lambda cell: cell.name), key=lambda cell: cell.name):
         first, *others = same
         if others:
-            mistakes[f"{first.path} {_words(first.chosen)} and {others[0].path} {_words(others[0].chosen)} would both "
-                     f"be named {name}; set name: in each file, or leave one out"] = [""]
+            mistakes[f"{_words(first.chosen, first.path)} and {_words(others[0].chosen, others[0].path)} would both be "
+                     f"named {name}; set name: in each file, or leave one out"] = [""]
     if mistakes:
         raise ConfigError("\n".join(f"{line}{_where(found)}" for line, found in mistakes.items()))
     return cells
@@ -155,8 +154,8 @@ def name_of(base: str, chosen: Combination) -> str:
     Of a path only its last part counts.  ConfigError for one that is longer than a name may be.
     """
     name = "-".join([base, *(f"{_slug(field.rpartition('.')[2])}{_slug(_last_part(value))}"
-                             for field, value in chosen.items())])
-    if len(name) > NAME_CHARS or not NAME.fullmatch(name):
+                             for field, value in chosen.items() if field != "name")])
+    if len(name) > NAME_CHARS:
         raise ConfigError(f"{name}: {len(name)} characters, and a name has at most {NAME_CHARS}; "
                           "--set name=a-shorter-one works")
     return name
@@ -269,8 +268,8 @@ def _with_metric(result: CellResult) -> CellResult:
     return replace(result, metric=(name, metrics[name]["value"]) if name else None)
 
 
-def _words(chosen: Combination) -> str:
-    return " ".join(f"{name}={value}" for name, value in chosen.items())
+def _words(chosen: Combination, *before: str) -> str:
+    return " ".join([*before, *(f"{name}={value}" for name, value in chosen.items())])
 
 
 def _where(found: Sequence[str]) -> str:

@@ -97,7 +97,9 @@ def _goes_by(listing: str, content: str, known: Known | None) -> str:
     """The fingerprint of named content: its names, unless they once named other bytes."""
     if known is None:
         return listing
-    return known.fingerprint if known.content == content else hashlib.sha256(f"{listing} {content}".encode()).hexdigest()
+    if known.content == content:
+        return known.fingerprint
+    return hashlib.sha256(f"{listing} {content}".encode()).hexdigest()
 
 
 def _listed(files: Files, only: Collection[str] | None) -> list[FileFacts]:
