@@ -14,6 +14,7 @@ import typer
 from gan_core import plugin_files
 from pipelines.options import (
     DEFAULT_STORE,
+    SETTINGS,
     ExperimentArgument,
     JsonOption,
     PluginOption,
@@ -45,7 +46,7 @@ def show(
     """Prints every setting of an experiment, defaults included, and what a training step of it costs.
 
     The cost is counted, nothing is run or prepared.  With --json it is under `cost`, null where it cannot be counted.
-    What was set beside the file is told on standard error, and where.
+    What the environment and the profile set is told on standard error.
 
     Example: gan config show configs/digits.yaml --set train.batch=64
     """
@@ -55,7 +56,7 @@ def show(
 
     plugin_files.use(plugin or [])
     settings, where_to_run = with_profile(experiment, set_ or [], profile)
-    _tell_overrides(where_to_run.overrides, set_ or [])
+    _tell_overrides(where_to_run.overrides)
     if not as_json:
         typer.echo(yaml.safe_dump(settings.as_json(), sort_keys=False, allow_unicode=True), nl=False)
         if cost:
@@ -71,13 +72,11 @@ def show(
     _print_json({**settings.as_json(), **counted})
 
 
-def _tell_overrides(of_profile: list[str], set_: list[str]) -> None:
-    """Where each setting beside the file comes from; later ones go before earlier ones."""
-    environments = len(settings_of_environment())
-    sources = {"the profile": of_profile, "GAN_SET": set_[:environments], "--set": set_[environments:]}
-    for source, settings in sources.items():
+def _tell_overrides(of_profile: list[str]) -> None:
+    """What is set neither in the file nor on the command line, and where; the later goes before the earlier."""
+    for source, settings in {"the profile": of_profile, SETTINGS: settings_of_environment()}.items():
         for setting in settings:
-            typer.echo(f"{setting}  from {source}", err=True)
+            typer.echo(f"{setting}  (from {source})", err=True)
 
 
 @config.command()
