@@ -25,7 +25,7 @@ GATE = "gate"  # judged anew whenever it differs, and in no key
 
 @dataclass(frozen=True)
 class Difference:
-    """One setting.  a, b: its values, UNSET where a side has no such setting.  stage: whose key it is in, GATE, or ''."""
+    """One setting.  a, b: its values, UNSET where a side has none.  stage: whose key it is in, GATE, or ''."""
 
     setting: str
     a: Any
