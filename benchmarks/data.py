@@ -17,6 +17,8 @@ deliver_vs_webdataset    the same images against WebDataset over tar files of .n
 
 prepare_2_vs_1_workers   60,000 JPEG files of 128 × 128 in a zip, brought to 64 × 64: two of Ray Data's workers against
                          this process alone
+unchanged_vs_read        10,000 files of 2 kB that have not changed since they were read: their listing against reading
+                         them again
 prepare_peak_rss         MiB that `gan dataset prepare --workers 2` holds at its peak, all its processes and Ray's, of
                          200,000 images; `other` is the same of 20,000, once each
 
@@ -48,7 +50,7 @@ import webdataset
 from demo import hardware
 from numpy.typing import NDArray
 from PIL import Image
-from preparing import peak_memory, two_workers_against_one
+from preparing import listing_against_reading, peak_memory, two_workers_against_one
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -77,6 +79,7 @@ def main() -> None:
         "deliver_vs_imagefolder": lambda folder: against_imagefolder(folder, images_28()[:FEWER]),
         "deliver_vs_webdataset": lambda folder: against_webdataset(folder, images_28()[:FEWER]),
         "prepare_2_vs_1_workers": two_workers_against_one,
+        "unchanged_vs_read": listing_against_reading,
     }
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [*comparisons, PEAK]

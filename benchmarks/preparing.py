@@ -1,4 +1,6 @@
-"""What preparing costs, for benchmarks/data.py: with two workers against one, and the memory it takes as sets grow."""
+"""What preparing costs, for benchmarks/data.py: with two workers against one, and the memory it takes as sets grow; and
+what it costs to see that a set has not changed.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,8 @@ import psutil
 from PIL import Image
 
 from gan_core.config import experiment_from
+from gan_core.data.files import Files
+from gan_core.data.fingerprints import SETTLED_NS, fingerprint, remembered
 from gan_core.store import Store
 from pipelines.cluster import connect, stop_ray
 from pipelines.on_ray_data import on_ray_data
@@ -25,6 +29,7 @@ from pipelines.stages.prepare import prepare
 
 IMAGES, SIDE, DRAWN = 60_000, 128, 200
 FEW, MANY, SMALL = 20_000, 200_000, 28
+FILES, FILE_BYTES = 10_000, 2_000
 EVERY_S = 0.05
 
 
@@ -55,6 +60,28 @@ def two_workers_against_one(folder: Path) -> tuple[Callable[[], float], Callable
 
     rate(2)
     return lambda: rate(2), lambda: rate(1), "the same in one process, without Ray"
+
+
+def listing_against_reading(folder: Path) -> tuple[Callable[[], float], Callable[[], float], str]:
+    """Images/s of the fingerprint of 10,000 files of 2 kB that were written long ago: known by their listing, and read.
+
+    Their pages are in memory: a disk or a network makes reading slower, and listing less so.
+    """
+    for number in range(FILES):
+        path = folder / "set" / f"{number % 10}" / f"{number:05d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(number.to_bytes(4) * (FILE_BYTES // 4))
+    store = Store(folder / "store")
+    time.sleep(2 * SETTLED_NS / 1e9)
+
+    def rate(verify: bool) -> float:
+        start = time.perf_counter()
+        with remembered(store, verify=verify):
+            fingerprint(Files(folder / "set"))
+        return FILES / (time.perf_counter() - start)
+
+    rate(False)
+    return lambda: rate(False), lambda: rate(True), "every byte read, as with --verify-data"
 
 
 def peak_memory(folder: Path) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -31,14 +31,21 @@ from pipelines.interrupt import end_interrupted
 from pipelines.options import (
     DEFAULT_STORE,
     ExperimentArgument,
+    ExperimentsArgument,
     JsonOption,
+    MatrixOption,
+    ParallelOption,
     PluginOption,
     ProfileOption,
     RemakeOption,
     SetOption,
     StoreOption,
+    VerifyDataOption,
 )
 from pipelines.printed import print_outcome
+
+if TYPE_CHECKING:
+    from pipelines.matrix import Asked
 
 app = typer.Typer(
     name="gan",
@@ -63,12 +70,15 @@ app.command()(doctor)
 
 @app.command()
 def run(
-    experiment: ExperimentArgument,
+    experiments: ExperimentsArgument,
     store: StoreOption = DEFAULT_STORE,
     set_: SetOption = None,
     profile: ProfileOption = None,
     plugin: PluginOption = None,
     remake: RemakeOption = None,
+    matrix: MatrixOption = None,
+    parallel: ParallelOption = 1,
+    verify_data: VerifyDataOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Runs what is not done yet of prepare, train, evaluate, publish.
@@ -76,15 +86,44 @@ def run(
     The same command goes on after any interruption, and costs seconds when nothing is new.
 
     Example: gan run configs/digits.yaml --set train.images=20480
+
+    Example: gan run configs/digits.yaml --matrix seed=0,1,2 --matrix train.batch=64,128 --parallel 2
     """
     from pipelines.run import run_experiment
 
     plugin_files.use(plugin or [])
     try:
-        outcome = run_experiment(experiment, store, set_ or [], profile, remake or [])
+        if len(experiments) > 1 or matrix:
+            from pipelines.matrix import Asked
+
+            asked = Asked(store, tuple(set_ or []), profile, tuple(remake or []), verify_data)
+            _run_several(experiments, matrix or [], asked, parallel, as_json)
+            return
+        if verify_data:
+            from pipelines.plan import read_all_data
+            from pipelines.run import open_experiment
+
+            opened = open_experiment(experiments[0], store, set_ or [], profile, remake or [])
+            read_all_data(opened.store, opened.experiment)
+        outcome = run_experiment(experiments[0], store, set_ or [], profile, remake or [])
     except KeyboardInterrupt as stopped:
         end_interrupted("the same command goes on from the newest checkpoint", stopped)
     print_outcome(outcome, as_json)
+
+
+def _run_several(experiments: list[str], matrix: list[str], asked: Asked, parallel: int, as_json: bool) -> None:
+    """All of them, and the exit code that says how they ended."""
+    from pipelines.children import Children
+    from pipelines.matrix import Matrix, exit_code, open_all
+    from pipelines.show_matrix import matrix_table, watching
+
+    cells = open_all(experiments, matrix, asked)
+    with Children() as children, watching(cells) as view:
+        results = Matrix(children, asked, parallel, view).run(cells)
+    matrix_table(results)
+    if as_json:
+        _print_json({"experiments": [result.as_json() for result in results]})
+    raise typer.Exit(exit_code(results, children.signal))
 
 
 @app.command()
@@ -121,26 +160,35 @@ def plan(
     profile: ProfileOption = None,
     plugin: PluginOption = None,
     remake: RemakeOption = None,
+    verify_data: VerifyDataOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Says what a run would do with each stage, and why: RUN, REUSE, RESUME or DEPENDS.
+    """Says what a run would do with each stage, and why: RUN, REUSE, RESUME or DEPENDS; and how long it may take.
 
     Example: gan plan configs/digits.yaml --set evaluate.k=3
     """
+    from pipelines.estimates import estimates, total
+    from pipelines.plan import Action, read_all_data
     from pipelines.run import open_experiment
     from pipelines.show import plan_table
 
     plugin_files.use(plugin or [])
     opened = open_experiment(experiment, store, set_ or [], profile, remake or [])
+    if verify_data:
+        read_all_data(opened.store, opened.experiment)
     steps = opened.planner.plan()
-    if as_json:
-        _print_json({"stages": [
-            {"name": step.stage, "action": str(step.action), "reason": step.reason, "key": step.key or None,
-             "uri": opened.store.uri(step.prefix) if step.prefix else None}
-            for step in steps
-        ]})
-    else:
-        plan_table(steps)
+    took = estimates(opened.store, opened.experiment, steps)
+    if not as_json:
+        plan_table(steps, took)
+        return
+    stages = [
+        {"name": step.stage, "action": str(step.action), "reason": step.reason, "key": step.key or None,
+         "uri": opened.store.uri(step.prefix) if step.prefix else None,
+         "estimate_s": took[step.stage].seconds, "estimated_from": took[step.stage].runs}
+        for step in steps
+    ]
+    nothing_new = all(step.action is Action.REUSE for step in steps)
+    _print_json({"stages": stages, "estimate_s": total(took).seconds, "nothing_new": nothing_new})
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,6 +8,7 @@ DEPENDS  an upstream stage runs first; what it makes decides
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -16,6 +17,7 @@ from typing import Any
 
 from gan_core.addresses import resolve
 from gan_core.config import Experiment
+from gan_core.data.fingerprints import remembered
 from gan_core.data.source import source_of
 from gan_core.errors import ConfigError, DamagedFile
 from gan_core.manifest import MANIFEST, VERSION, Manifest, Parent, missing_files, read_manifest
@@ -133,7 +135,8 @@ class Planner:
         upstream_of = inputs_of(self.experiment, stage)
         inputs = {upstream: known[upstream] for upstream in upstream_of if upstream in known}
         if stage == "prepare":
-            inputs["source"] = source_of(self.experiment).fingerprint()
+            with remembered(self.store, note=say):
+                inputs["source"] = source_of(self.experiment).fingerprint()
         if stage == "train" and self._begins_from is not None:
             inputs[INIT_FROM] = self._begins_from.digest
         sources = code(self.experiment, stage)
@@ -179,6 +182,17 @@ class Planner:
         if before is None:
             return "never run in this store"
         return "; ".join(_changes(before, record, inputs=True)) or "its result is not in the store"
+
+
+def read_all_data(store: Store, experiment: Experiment) -> None:
+    """Reads every byte of a data set whatever its listing says; plans on this store then go by what was found."""
+    with remembered(store, verify=True, note=say):
+        source_of(experiment).fingerprint()
+
+
+def say(line: str) -> None:
+    """What a plan takes its time for."""
+    print(line, file=sys.stderr)
 
 
 def newest_checkpoint(store: Store, run_prefix: str) -> int | None:

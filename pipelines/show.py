@@ -6,6 +6,7 @@ All on standard error; standard output is for JSON.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -16,17 +17,19 @@ from gan_core.config import Experiment
 from gan_core.options.gate import Rule, rules_of
 from gan_core.published import name_and_version
 from gan_core.store import Store
+from pipelines.estimates import Estimate, total
 from pipelines.gate import judge
 from pipelines.intervals import bounded
 from pipelines.models import Standard, read_verdict
-from pipelines.plan import Step
+from pipelines.plan import Action, Step
 
 if TYPE_CHECKING:
     from pipelines.records import StageResult
     from pipelines.run import Outcome
 
 COLOURS = {"RUN": "green", "REUSED": "cyan", "REUSE": "cyan", "RESUMED": "yellow", "RESUME": "yellow",
-           "DEPENDS": "magenta", "FAILED": "red", "STOPPED": "yellow"}
+           "DEPENDS": "magenta", "FAILED": "red", "STOPPED": "yellow", "DONE": "green", "REFUSED": "red",
+           "NOT STARTED": "yellow"}
 LOG_WIDTH = 200
 
 
@@ -36,12 +39,34 @@ def console() -> Console:
     return out if out.is_terminal else Console(stderr=True, highlight=False, markup=False, width=LOG_WIDTH)
 
 
-def plan_table(steps: list[Step]) -> None:
-    """One line a stage: what a run would do, and why."""
-    table = Table("stage", "action", "reason", box=None, pad_edge=False, header_style="bold")
+def plan_table(steps: list[Step], took: Mapping[str, Estimate]) -> None:
+    """One line a stage: what a run would do, how long that may take, and why; then all together."""
+    table = Table("stage", "action", "estimate", "reason", box=None, pad_edge=False, header_style="bold")
     for step in steps:
-        table.add_row(step.stage, _coloured(str(step.action)), step.reason)
+        table.add_row(step.stage, coloured(str(step.action)), estimated(took[step.stage]), step.reason)
+    nothing = all(step.action is Action.REUSE for step in steps)
+    if not nothing:
+        table.add_row("total", "", _length(total(took)), "")
     console().print(table)
+    if nothing:
+        console().print("nothing new")
+
+
+def estimated(found: Estimate) -> str:
+    """A length of time and what it is from."""
+    if found.seconds is None:
+        return "unknown (no past run)"
+    return f"{_length(found)} (from {found.runs} run{'s' * (found.runs > 1)})" if found.runs else _length(found)
+
+
+def _length(found: Estimate) -> str:
+    """Seconds below two minutes, then minutes, then hours."""
+    if found.seconds is None:
+        return "unknown"
+    minutes = round(found.seconds / 60)
+    words = f"{found.seconds:.0f} s" if found.seconds < 120 else f"{minutes} min" if minutes < 120 else \
+        f"{minutes // 60} h {minutes % 60} min"
+    return f"at most {words}" if found.at_most else words
 
 
 def result_table(store: Store, experiment: Experiment, outcome: Outcome) -> None:
@@ -77,7 +102,7 @@ def _stages_table(store: Store, outcome: Outcome) -> Table:
     for result in outcome.results:
         said = _speed(result) if trained else ()
         made = result.uri.removeprefix(f"{store.url}/") if result.done else ""
-        table.add_row(result.name, _coloured(result.status), f"{result.seconds:.1f}", *said, made)
+        table.add_row(result.name, coloured(result.status), f"{result.seconds:.1f}", *said, made)
     return table
 
 
@@ -125,5 +150,6 @@ def _place(store: Store, prefix: str, file: str) -> str:
     return str(store.local_path(path)) if store.is_local else store.uri(path)
 
 
-def _coloured(word: str) -> Text:
+def coloured(word: str) -> Text:
+    """A status or an action in its colour."""
     return Text(word, style=COLOURS.get(word, ""))

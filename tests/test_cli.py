@@ -61,7 +61,7 @@ def test_a_store_of_an_unknown_kind_is_refused(capsys):
 
 def test_an_unknown_stage_profile_and_model_are_refused(tmp_path, capsys):
     assert "known: prepare, train, evaluate, publish" in refused(capsys, "plan", DIGITS, "--remake", "trian")
-    assert "in configs/profiles: local" in refused(capsys, "plan", DIGITS, "--profile", "claster")
+    assert "in configs/profiles: ci, " in refused(capsys, "plan", DIGITS, "--profile", "claster")
     assert "unknown model 'digits'" in refused(capsys, "models", "show", "digits", "--store", tmp_path)
 
 

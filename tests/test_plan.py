@@ -12,6 +12,7 @@ from gan_core.config import Experiment, load_experiment
 from gan_core.manifest import MANIFEST, artefact, read_manifest
 from gan_core.store import Store
 from pipelines.champion import as_published, standard
+from pipelines.cli import main
 from pipelines.keys import STAGES, features_key, features_prefix
 from pipelines.plan import Planner
 from pipelines.records import RunRecord, write_record
@@ -170,3 +171,38 @@ def test_a_run_that_fd_decides_waits_for_the_feature_network_and_is_named_by_it(
         keys.add(train.key)
     assert len(keys) == 2
     assert "features" not in Planner(store, experiment()).plan()[1].record.inputs
+
+
+def test_a_plan_says_what_is_not_known_and_that_nothing_is_new(store, capsys):
+    with pytest.raises(SystemExit):
+        main(["plan", DIGITS, "--store", store.url])
+    assert "unknown (no past run)" in capsys.readouterr().err
+    finish(store, *STAGES)
+    words = ["plan", DIGITS, "--store", store.url, "--set", "publish.gate={}"]
+    with pytest.raises(SystemExit):
+        main(words)
+    assert capsys.readouterr().err.splitlines()[-1] == "nothing new"
+    with pytest.raises(SystemExit):
+        main([*words, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["nothing_new"], found["estimate_s"]) == (True, 0)
+    assert found["stages"][1]["estimate_s"] == found["stages"][1]["estimated_from"] == 0
+
+
+def test_data_that_changed_behind_its_listing_is_planned_anew_once_it_is_verified(store, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("gan_core.data.fingerprints.SETTLED_NS", -(10**15))
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.png").write_bytes(b"one")
+    words = ["plan", DIGITS, "--store", store.url, "--set", "publish.gate={}", "--json",
+             "--set", f"data={{source: image_folder, url: {tmp_path}/set}}"]
+
+    def prepare_key(*more: str) -> str:
+        with pytest.raises(SystemExit):
+            main([*words, *more])
+        return str(json.loads(capsys.readouterr().out)["stages"][0]["key"])
+
+    true = prepare_key()
+    (kept,) = store.names("fingerprints")
+    store.write(f"fingerprints/{kept}", b'{"content": "old", "fingerprint": "old"}')
+    assert prepare_key() != true
+    assert prepare_key("--verify-data") == true == prepare_key()

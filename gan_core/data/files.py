@@ -9,6 +9,8 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
@@ -23,8 +25,12 @@ from gan_core.errors import ConfigError, DataError
 
 MOST_ARE_SMALLER = 2**20
 ARCHIVE_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+WEB = ("http://", "https://")
 WORKS = "a directory, a file, s3://bucket/prefix, https://host/set.zip, zip://*::s3://bucket/set.zip and memory://set"
-STAMPS = ("ETag", "etag", "md5", "checksum", "CRC", "mtime", "LastModified", "last_modified", "created")
+NAMES_OF_CONTENT = ("ETag", "etag", "md5", "checksum", "CRC")
+TIMES = ("mtime", "LastModified", "last_modified", "Last-Modified", "created")
+NAMED = -1  # FileFacts.changed where the stamp is a name of the content, which no other content has
+UNTOLD = 2**63 - 1  # and where nothing tells whether a file has changed
 
 
 class Limits(Config):
@@ -36,11 +42,15 @@ class Limits(Config):
 
 
 class FileFacts(NamedTuple):
-    """A file of a set.  path: relative to the root, '/' between parts.  stamp: changes when the file does."""
+    """A file of a set.  path: relative to the root, '/' between parts.  stamp: changes when the file does.
+
+    changed: when its bytes or its entry last were, in ns since 1970; or NAMED, or UNTOLD.
+    """
 
     path: str
     size: int
     stamp: str | int
+    changed: int = UNTOLD
 
 
 class Files:
@@ -68,7 +78,7 @@ class Files:
     @cached_property
     def is_file(self) -> bool:
         """Whether the URL names one file.  DataError when it names nothing, or what it names may not be read."""
-        if self.url.startswith(("http://", "https://")) and self.url.endswith("/"):
+        if self.url.startswith(WEB) and self.url.endswith("/"):
             return False  # a web server's page of links
         try:
             return bool(self._fs.info(self._root)["type"] == "file")
@@ -83,8 +93,10 @@ class Files:
         Of one file that the URL names, the path is its name.  DataError for links that lead outside the root, for
         paths with '..', and for more files than `limit`.
         """
+        if not self._is_local:
+            self._fs.invalidate_cache()  # what was listed before may have changed
         if self.is_file:
-            return [self._facts(PurePosixPath(self._root).name, self._fs.info(self._root))]
+            return [self._only()]
         found = []
         for file in self._local_files() if self._is_local else self._remote_files():
             found.append(file)
@@ -120,7 +132,13 @@ class Files:
                 except OSError as error:
                     raise DataError(f"{full}: cannot be read: {error.strerror}; remove it from the set") from None
                 if S_ISREG(stat.st_mode):
-                    yield FileFacts(name if inner == "." else f"{inner}/{name}", stat.st_size, stat.st_mtime_ns)
+                    yield _on_disk(name if inner == "." else f"{inner}/{name}", stat)
+
+    def _only(self) -> FileFacts:
+        """The one file that the URL names."""
+        name = PurePosixPath(self._root).name
+        return _on_disk(name, Path(self._root).stat()) if self._is_local else self._facts(name,
+                                                                                          self._fs.info(self._root))
 
     def _refuse_unreadable(self, error: OSError) -> None:
         raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
@@ -161,9 +179,9 @@ class Files:
         """Where the root lies on this machine's disk; None when it does not."""
         return Path(self._root) if self._is_local else None
 
-    def fingerprint(self) -> str:
-        """A digest over path, size and stamp of every file."""
-        return fingerprint(self.list())
+    def stamp(self) -> str:
+        """A digest of what is listed: cheap, and another when a file was changed, or copied with its content."""
+        return listing_digest(self.list())
 
     def _full(self, path: str) -> str:
         if unsafe(path):
@@ -183,16 +201,39 @@ class Files:
                             "link")
 
     def _facts(self, path: str, info: dict[str, Any]) -> FileFacts:
-        stamp = next((str(info[name]) for name in STAMPS if info.get(name)), "")
-        return FileFacts(path, int(info.get("size") or 0), stamp)
+        size = int(info.get("size") or 0)
+        if content := next((str(info[name]) for name in NAMES_OF_CONTENT if info.get(name)), ""):
+            # a web server makes an ETag of a file's time: another server has another one for the same bytes
+            return FileFacts(path, size, content, 0 if self.url.startswith(WEB) else NAMED)
+        time = next((info[name] for name in TIMES if info.get(name)), None)
+        # a time inside an archive says nothing of when the archive was made
+        return FileFacts(path, size, str(time or ""), UNTOLD if "::" in self.url else _nanoseconds(time))
 
 
-def fingerprint(files: Iterable[FileFacts]) -> str:
-    """A digest over path, size and stamp."""
+def listing_digest(files: Iterable[FileFacts]) -> str:
+    """A digest over path, size, stamp and, where it is told, time of change."""
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file.path}\0{file.size}\0{file.stamp}\n".encode("utf-8", "surrogateescape"))
+        told = "" if file.changed in (NAMED, UNTOLD) else f"\0{file.changed}"
+        digest.update(f"{file.path}\0{file.size}\0{file.stamp}{told}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
+
+
+def _on_disk(path: str, stat: os.stat_result) -> FileFacts:
+    """The time of the entry's last change is the kernel's own: a copy that keeps its date does not keep this one."""
+    return FileFacts(path, stat.st_size, stat.st_mtime_ns, max(stat.st_mtime_ns, stat.st_ctime_ns))
+
+
+def _nanoseconds(time: Any) -> int:
+    """A time as file systems tell it; UNTOLD where it is none."""
+    if isinstance(time, str):
+        try:
+            time = parsedate_to_datetime(time)
+        except ValueError:
+            return UNTOLD
+    if isinstance(time, datetime):
+        time = time.timestamp()
+    return int(time * 1e9) if isinstance(time, int | float) else UNTOLD
 
 
 def unsafe(path: str) -> bool:

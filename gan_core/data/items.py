@@ -18,6 +18,7 @@ from pydantic import Field, field_validator, model_validator
 
 from gan_core.config import Config
 from gan_core.data.files import Files, Limits
+from gan_core.data.fingerprints import fingerprint
 from gan_core.data.source import SPLITS, Bad, Example, Source
 from gan_core.errors import DataError
 from gan_core.store import holds_password
@@ -92,7 +93,7 @@ class ItemSource(Source):
         return {"class_names": list(found.class_names), **found.facts} if found.class_names else found.facts
 
     def fingerprint(self) -> str:
-        return Files(self.url).fingerprint()
+        return fingerprint(Files(self.url))
 
 
 _MOST = 4  # sets that a process remembers at one time

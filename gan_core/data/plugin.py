@@ -8,7 +8,6 @@ an Example, an array, or (array, label).
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, cached_property
@@ -21,6 +20,7 @@ from pydantic.errors import PydanticUserError
 
 from gan_core import plugin_files
 from gan_core.data.files import Files
+from gan_core.data.fingerprints import joint_fingerprint
 from gan_core.data.plugin_class import described, name_of, options_of, refuse_unusable
 from gan_core.data.source import Bad, Example, Source
 from gan_core.errors import ConfigError, DataError, GanError
@@ -53,7 +53,7 @@ class _PlugIn(Source):
     def fingerprint(self) -> str:
         """The plug-in's own; else of the files at its url, root, path or folder; else of all that it yields."""
         if not self.own_fingerprint and (places := self._places()):
-            return hashlib.sha256("".join(Files(place).fingerprint() for place in places).encode()).hexdigest()
+            return joint_fingerprint(Files(place) for place in places)
         found = self._asked("fingerprint()", super().fingerprint)
         if not isinstance(found, str) or not found:
             raise DataError(f"{self._name}: fingerprint() returned {found!r}; return a digest as text")

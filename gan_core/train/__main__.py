@@ -23,6 +23,7 @@ from torch._C._distributed_c10d import Store as GroupStore
 from torch.distributed.rendezvous import rendezvous
 
 from gan_core.config import Experiment, key_fields, load_experiment
+from gan_core.data.fingerprints import remembered
 from gan_core.data.shards import open_shards
 from gan_core.data.source import source_of
 from gan_core.data.write import write_experiment
@@ -133,8 +134,9 @@ def _prepared(
     experiment: Experiment, store: Store, workers: Workers, begins: Parent | None
 ) -> tuple[str, str]:
     """The prefix of the shards, made here if they are not there, and the key of the run on them."""
-    made_by = {"data": key_fields(experiment.data), "prepare": key_fields(experiment.prepare),
-               "fingerprint": source_of(experiment).fingerprint()}
+    with remembered(store):
+        made_by = {"data": key_fields(experiment.data), "prepare": key_fields(experiment.prepare),
+                   "fingerprint": source_of(experiment).fingerprint()}
     key = canonical_digest(made_by)
     prefix = f"shards/{key[:PREFIX_CHARS]}"
     if workers.lead and read_manifest(store, prefix) is None:

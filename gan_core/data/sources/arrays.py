@@ -13,7 +13,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from gan_core.data.files import ARCHIVE_ERRORS, Files, fingerprint
+from gan_core.data.files import ARCHIVE_ERRORS, Files
+from gan_core.data.fingerprints import joint_fingerprint
 from gan_core.data.sources.array_items import ArrayOptions, Arrays
 from gan_core.data.sources.array_on_disk import ArraysByName, Rows
 from gan_core.data.sources.array_values import Header, Numbers
@@ -27,7 +28,7 @@ class Npz(ArrayOptions):
     source: Literal["npz"] = "npz"
 
     def open_arrays(self) -> AbstractContextManager[Arrays]:
-        return nullcontext(_npz(self.url, self.memory, self.fingerprint()))
+        return nullcontext(_npz(self.url, self.memory, Files(self.url).stamp()))
 
 
 class Npy(ArrayOptions):
@@ -37,11 +38,12 @@ class Npy(ArrayOptions):
     labels_url: str | None = Field(None, description="a second .npy file, of labels", examples=["data/labels.npy"])
 
     def open_arrays(self) -> AbstractContextManager[Arrays]:
-        urls, stamp = {"images": self.url, "labels": self.labels_url}, self.fingerprint()
-        return nullcontext(ArraysByName({name: _npy(url, self.memory, stamp) for name, url in urls.items() if url}))
+        urls = {"images": self.url, "labels": self.labels_url}
+        return nullcontext(ArraysByName({name: _npy(url, self.memory, Files(url).stamp())
+                                         for name, url in urls.items() if url}))
 
     def fingerprint(self) -> str:
-        return fingerprint(file for url in (self.url, self.labels_url) if url for file in Files(url).list())
+        return joint_fingerprint(Files(url) for url in (self.url, self.labels_url) if url)
 
 
 class _NpzArrays:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pydantic import Field
 
 from gan_core.data.decode import decode_image
 from gan_core.data.files import Files, unsafe
+from gan_core.data.fingerprints import joint_fingerprint
 from gan_core.data.items import Index, ItemSource, deal_out, labels_of
 from gan_core.data.source import Example
 from gan_core.data.sources.columns import LABEL_COLUMNS, chosen, number_in, numbers_of, rows_by_split
@@ -77,8 +77,7 @@ class CsvFiles(ItemSource):
         return f"{rows.paths[item]} (line {rows.lines[item]})"
 
     def fingerprint(self) -> str:
-        both = Files(self.url).fingerprint() + Files(_root(self)).fingerprint()
-        return hashlib.sha256(both.encode()).hexdigest()
+        return joint_fingerprint((Files(self.url), Files(_root(self))))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from typing import IO, Literal, cast
 import numpy as np
 from pydantic import Field
 
-from gan_core.data.files import Files, fingerprint
+from gan_core.data.files import Files, listing_digest
+from gan_core.data.fingerprints import joint_fingerprint
 from gan_core.data.items import split_named
 from gan_core.data.sources.array_items import ArrayItems, Arrays, Reading
 from gan_core.data.sources.array_on_disk import ArrayOnDisk, ArraysByName, refuse_other_length
@@ -42,7 +43,7 @@ class Idx(ArrayItems):
                                 examples=["emnist-balanced"])
 
     def open_arrays(self) -> AbstractContextManager[Arrays]:
-        return nullcontext(_arrays(self, self.fingerprint()))
+        return nullcontext(_arrays(self, self.stamp()))
 
     def reading(self) -> Reading:
         with self.open_arrays() as arrays:
@@ -50,7 +51,11 @@ class Idx(ArrayItems):
         return Reading(layout="hwc" if colours else "hw", span=self.range)
 
     def fingerprint(self) -> str:
-        return fingerprint(file for url in self.paths().values() for file in Files(url).list())
+        return joint_fingerprint(Files(url) for url in self.paths().values())
+
+    def stamp(self) -> str:
+        """What is listed of the files."""
+        return listing_digest(file for url in self.paths().values() for file in Files(url).list())
 
     def paths(self) -> dict[str, str]:
         """The URL of each array's file.  DataError where the folder names none, or more than one set."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from gan_core.config import Count
-from gan_core.data.files import fingerprint
+from gan_core.data.fingerprints import fingerprint
 from gan_core.data.items import Index, ItemSource, deal_out, split_named
 from gan_core.data.source import Example
 from gan_core.data.sources.cells import Layout, Reading, holds_images, image_of
@@ -95,7 +95,8 @@ class _Table(ItemSource):
         return _rows(self).name_of(int(item))
 
     def fingerprint(self) -> str:
-        return fingerprint(matching(self.url, self.limits.items)[1])
+        files, listed = matching(self.url, self.limits.items)
+        return fingerprint(files, {file.path for file in listed})
 
 
 class Parquet(_Table):
