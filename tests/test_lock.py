@@ -300,7 +300,7 @@ def _lives_elsewhere(store: Store) -> bool:
 def test_a_pid_given_out_anew_is_not_the_holder(tmp_path: Path) -> None:
     store = Store(tmp_path)
     mine = holders.this_process(1, RUN, "")
-    dead = lay(store, **{**mine.model_dump(), "pid": os.getppid()})
+    dead = lay(store, **{**mine.model_dump(), "pid": os.getppid(), "began": mine.began - 3600})
     with take(store) as lock:
         assert lock.took_over == dead
 
