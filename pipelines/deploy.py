@@ -1,7 +1,8 @@
 """`gan deploy`: what Prefect's server should hold of an experiment, what it holds, and how the one becomes the other.
 
-A deployment is `gan-pipelines/<experiment's name>`.  Its parameters are the resolved settings, the store and the profile;
-their schema is made from ours, so that Prefect's page has a field for each setting and its server refuses what ours would.
+A deployment is `gan-pipelines/<experiment's name>`.  Its parameters are the resolved settings, the store and the
+profile; their schema is made from ours, so that Prefect's page has a field for each setting and its server refuses what
+would not work.
 """
 
 from __future__ import annotations
@@ -53,6 +54,11 @@ class Wanted:
         return f"{FLOW}/{self.experiment.name}"
 
     @property
+    def schedule(self) -> str:
+        """When the server starts it, in words."""
+        return schedule_text(prefect_schedule(self.experiment.schedule))
+
+    @property
     def tags(self) -> list[str]:
         return sorted({FLOW, self.experiment.name})
 
@@ -81,11 +87,14 @@ class Change:
 
 @contextmanager
 def prefect_client() -> Iterator[SyncPrefectClient]:
-    """A client of the configured server.  ConfigError when none is, WorkersFailed when it does not answer or refuses."""
+    """A client of the configured server.
+
+    ConfigError when none is configured, WorkersFailed when it does not answer or refuses.
+    """
     url = configured_server()
     if url is None:
-        raise ConfigError("no Prefect server is configured, and a deployment lives on one; start it with `prefect server "
-                          "start` and export PREFECT_API_URL=http://127.0.0.1:4200/api")
+        raise ConfigError("no Prefect server is configured, and a deployment lives on one; start it with `prefect "
+                          "server start` and export PREFECT_API_URL=http://127.0.0.1:4200/api")
     try:
         check_server(url)
     except WorkersFailed as error:
@@ -97,8 +106,8 @@ def prefect_client() -> Iterator[SyncPrefectClient]:
         raise WorkersFailed(f"Prefect's server refuses {error.request.url.path}: {_detail(error)}; is its version ours?"
                             ) from error
     except HTTPError as error:
-        raise WorkersFailed(f"the Prefect server at {url} does not answer: {error or type(error).__name__}; look at its "
-                            "log and give the same command again") from error
+        raise WorkersFailed(f"the Prefect server at {url} does not answer: {error or type(error).__name__}; look at "
+                            "its log and give the same command again") from error
 
 
 def wanted_deployment(
@@ -124,8 +133,8 @@ def check_pool(client: SyncPrefectClient, pool: str) -> None:
     """ConfigError names the work pools that there are, when there is none of this name."""
     known = sorted(found.name for found in client.read_work_pools())
     if pool not in known:
-        raise ConfigError(f"--pool {pool}: no such work pool; there are: {', '.join(known) or 'none'}; `prefect work-pool "
-                          f"create {pool} --type process` makes one, and without --pool `gan serve` runs it")
+        raise ConfigError(f"--pool {pool}: no such work pool; there are: {', '.join(known) or 'none'}; `prefect "
+                          f"work-pool create {pool} --type process` makes one, and without --pool `gan serve` runs it")
 
 
 def changes(now: DeploymentResponse | None, wanted: Wanted) -> list[Change]:
@@ -157,7 +166,7 @@ def apply(client: SyncPrefectClient, now: DeploymentResponse | None, wanted: Wan
         flow = client.create_flow_from_name(FLOW)
         return client.create_deployment(flow, wanted.experiment.name, schedules=schedules,
                                         paused=bool(wanted.paused), **fields)
-    if _schedules(now) != schedule_text(schedule):
+    if schedules_text(now) != wanted.schedule:
         fields["schedules"] = [] if schedule is None else [DeploymentScheduleUpdate(schedule=schedule, active=True)]
     if wanted.paused is not None:
         fields["paused"] = wanted.paused
@@ -200,20 +209,20 @@ def parameter_schema(experiment: Experiment) -> dict[str, Any]:
 
 def _fields(wanted: Wanted) -> dict[str, Any]:
     """What is compared, by name."""
-    schedule = schedule_text(prefect_schedule(wanted.experiment.schedule))
-    rest = {"pool": wanted.pool, "schedule": schedule, "tags": wanted.tags, "runs": ENTRYPOINT}
+    rest = {"pool": wanted.pool, "schedule": wanted.schedule, "tags": wanted.tags, "runs": ENTRYPOINT}
     paused = {} if wanted.paused is None else {"paused": wanted.paused}
     return {**dict(_flat("", wanted.parameters)), **rest, **paused}
 
 
 def _held(now: DeploymentResponse) -> dict[str, Any]:
     """The same of what the server holds."""
-    rest = {"pool": now.work_pool_name, "schedule": _schedules(now), "tags": sorted(now.tags), "runs": now.entrypoint,
-            "paused": now.paused}
+    rest = {"pool": now.work_pool_name, "schedule": schedules_text(now), "tags": sorted(now.tags),
+            "runs": now.entrypoint, "paused": now.paused}
     return {**dict(_flat("", now.parameters)), **rest}
 
 
-def _schedules(now: DeploymentResponse) -> str:
+def schedules_text(now: DeploymentResponse) -> str:
+    """When the server starts runs of a deployment, in words."""
     return "; ".join(schedule_text(held.schedule) for held in now.schedules) or schedule_text(None)
 
 
