@@ -12,10 +12,11 @@ from uuid import UUID
 
 import psutil
 
-ENGINE = ("-m", "prefect.engine")
+ENGINE = ("-m", "pipelines.run_scheduled")
 ENVIRONMENT = {
     "PREFECT_CLIENT_MAX_RETRIES": "8",  # 2 + 4 + … + 256 s: a server may be away for eight minutes
     "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS": "false",  # whoever started the process says how it ended
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the server has a run's log; here stands what became of it
     "DO_NOT_TRACK": "1",
 }
 

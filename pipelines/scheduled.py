@@ -138,8 +138,8 @@ class Course:
         if self.stopped.asked:
             return Cancelled(message="Stopped as it was asked to; started again, it goes on from its newest "
                              "checkpoint.")
-        return Crashed(message=f"{str(error) or 'Stopped by SIGTERM'}; started again, it goes on from its newest "
-                       "checkpoint.")
+        how = str(error).partition(";")[0] or "stopped by SIGTERM"
+        return Crashed(message=f"{how}; started again, it goes on from its newest checkpoint")
 
 
 @flow(name="gan-pipelines", validate_parameters=False)
