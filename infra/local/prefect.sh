@@ -69,8 +69,11 @@ start_server() {
 }
 
 kill_server() {
+  local process
   [ -f "$home/server.pid" ] || return 0
-  kill -KILL -- "-$(cat "$home/server.pid")" 2> /dev/null || true
+  process=$(cat "$home/server.pid")
+  kill -KILL -- "-$process" 2> /dev/null || true
+  while [ -e "/proc/$process/exe" ]; do sleep 0.05; done
   rm "$home/server.pid"
 }
 
