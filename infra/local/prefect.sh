@@ -73,7 +73,7 @@ kill_server() {
   [ -f "$home/server.pid" ] || return 0
   process=$(cat "$home/server.pid")
   kill -KILL -- "-$process" 2> /dev/null || true
-  while [ -e "/proc/$process/exe" ]; do sleep 0.05; done
+  while grep -qs '^State:.[^Z]' "/proc/$process/status"; do sleep 0.05; done # its port is closed by then
   rm "$home/server.pid"
 }
 
