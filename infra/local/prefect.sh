@@ -46,10 +46,16 @@ END
 create database prefect owner prefect;"
 }
 
+listens() {
+  local code=0
+  curl -s --max-time 5 "http://127.0.0.1:$(cat "$home/port")" > /dev/null || code=$?
+  [ $code != 7 ] # curl's "failed to connect"
+}
+
 start_server() {
   local port
   port=$(cat "$home/port")
-  if curl -s --max-time 5 "http://127.0.0.1:$port" > /dev/null; then
+  if listens; then
     echo "something listens on port $port already; infra/local/prefect.sh start PORT takes another" >&2
     return 1
   fi
@@ -69,11 +75,9 @@ start_server() {
 }
 
 kill_server() {
-  local process
   [ -f "$home/server.pid" ] || return 0
-  process=$(cat "$home/server.pid")
-  kill -KILL -- "-$process" 2> /dev/null || true
-  while grep -qs '^State:.[^Z]' "/proc/$process/status"; do sleep 0.05; done # its port is closed by then
+  kill -KILL -- "-$(cat "$home/server.pid")" 2> /dev/null || true
+  for _ in $(seq 200); do listens || break; sleep 0.05; done # until the last of its threads is gone
   rm "$home/server.pid"
 }
 
