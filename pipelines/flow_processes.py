@@ -58,8 +58,15 @@ class FlowProcess:
         try:
             self.code = self.process.wait(timeout=0)
         except psutil.TimeoutExpired:
-            return False
+            return self._is_zombie()
         return True
+
+    def _is_zombie(self) -> bool:
+        """Of an earlier service, in a container whose first process reaps none."""
+        try:
+            return bool(self.process.status() == psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return True
 
     @property
     def how(self) -> str:
