@@ -2,7 +2,7 @@
 # make test    the tests; no root, no services
 # make test-system   what needs several Ray nodes, a browser, a real S3 store, or minutes
 # make test-system GAN_TEST_S3=moto   the same on moto's S3 server, where Ceph cannot be installed
-# make system-packages   Debian's chromium and Ceph (a browser and an S3 store), installed where they are missing
+# make system-packages   Debian's chromium, Ceph and PostgreSQL (a browser, an S3 store, Prefect's database), where they are missing
 # make check   ruff, mypy --strict, import-linter
 # make bench   what it costs, as JSON lines
 # make setup   only the environment, .venv, from the pinned versions of infra/constraints.txt
@@ -35,6 +35,7 @@ system-packages:
 		$$root apt-get update -qq && \
 		$$root DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; }
 	@[ "$(GAN_TEST_S3)" = moto ] || infra/local/s3.sh install
+	@infra/local/prefect.sh install
 
 demo: setup
 	$(BIN)/gan run configs/digits.yaml

@@ -44,6 +44,7 @@ from gan_core.options.gate import PublishConfig as PublishConfig
 from gan_core.options.losses import METHODS
 from gan_core.options.networks import FAMILIES
 from gan_core.options.optimizers import ALGORITHMS
+from gan_core.options.schedule import ScheduleConfig as ScheduleConfig
 from gan_core.registry import RECIPES, SOURCES, Registry, recipe_options
 from gan_core.transforms import KINDS, Transform
 
@@ -260,6 +261,7 @@ class Experiment(Config):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     publish: PublishConfig = PublishConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
 
     @model_validator(mode="after")
     def _compiles(self) -> Self:

@@ -18,6 +18,7 @@ from gan_core.errors import GanError
 from pipelines.cli_compare import compare
 from pipelines.cli_config import config
 from pipelines.cli_dataset import dataset
+from pipelines.cli_deploy import deploy, serve
 from pipelines.cli_doctor import doctor
 from pipelines.cli_explore import explore
 from pipelines.cli_generate import generate
@@ -66,6 +67,8 @@ app.command()(serve_model)
 app.command()(explore)
 app.command()(compare)
 app.command()(doctor)
+app.command()(deploy)
+app.command()(serve)
 
 
 @app.command()

@@ -30,7 +30,11 @@ def pipeline(
     experiment: dict[str, Any], store: str, profile: dict[str, Any], remake: tuple[str, ...] = (), record: str = ""
 ) -> Published:
     """From a data set to a published generator.  record: where the run is recorded; a new place when empty."""
-    run = Run.of(experiment, store, profile, remake, record)
+    return stages(Run.of(experiment, store, profile, remake, record))
+
+
+def stages(run: Run) -> Published:
+    """The DAG, within whatever flow calls it."""
     shards = prepare(run)
     trained = train(run, shards)
     scored = evaluate(run, shards, trained)

@@ -1,0 +1,138 @@
+"""What Prefect's server is asked and told of flow runs by whoever executes them; what ended is never left Running.
+
+Who took a run is in its Pending state's message until its process is there, then in its infrastructure's id.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.exceptions import ObjectNotFound
+from prefect.states import AwaitingRetry, Cancelled, Crashed, Pending
+
+from gan_core.store import Store
+from pipelines.holders import Holder, lives, newest
+
+AHEAD = timedelta(seconds=3)  # a process takes about so long to start, and waits for its time itself
+RESTART_S = (10.0, 60.0)  # after a crash of a scheduled run: so often, and so much later
+AT_WORK = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
+
+
+def runs_at_work(client: SyncPrefectClient, deployments: Iterable[UUID]) -> list[FlowRun]:
+    """What the server believes to be at work."""
+    at_work = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(AT_WORK))))
+    of = DeploymentFilter(id=DeploymentFilterId(any_=list(deployments)))
+    return client.read_flow_runs(flow_run_filter=at_work, deployment_filter=of)
+
+
+def runs_due(client: SyncPrefectClient, deployments: Iterable[UUID]) -> list[FlowRun]:
+    """Scheduled and triggered alike, by their time."""
+    before = datetime.now(UTC) + AHEAD
+    found = client.get_scheduled_flow_runs_for_deployments(list(deployments), scheduled_before=before)
+    runs = [FlowRun.model_validate(run.model_dump()) for run in found]
+    return sorted(runs, key=lambda run: run.next_scheduled_start_time or before)
+
+
+def take(client: SyncPrefectClient, run: FlowRun) -> bool:
+    """Whether this machine may execute a run: of several that ask, one may."""
+    taken: State[object] = Pending(message=f"taken by {socket.gethostname()}")
+    answer = client.set_flow_run_state(run.id, taken)
+    return answer.status == SetStateStatus.ACCEPT
+
+
+def note_process(client: SyncPrefectClient, flow_run: UUID, pid: int) -> None:
+    """Which process of this machine executes a run."""
+    client.update_flow_run(flow_run, infrastructure_pid=f"{socket.gethostname()}:{pid}")
+
+
+def was_here(run: FlowRun) -> bool:
+    """Whether a run that the server believes to be at work was taken by this machine."""
+    host = socket.gethostname()
+    if run.infrastructure_pid:
+        return run.infrastructure_pid.startswith(f"{host}:")
+    return run.state is not None and run.state.message == f"taken by {host}"
+
+
+def dead_holder(run: FlowRun) -> Holder | None:
+    """Who had the experiment's lock for this run and is dead; takes up to a lease where that was another machine."""
+    store, name = Store(run.parameters["store"]), run.parameters["experiment"]["name"]
+    _, holder = newest(store, name)
+    if holder is None or holder.flow_run != str(run.id) or lives(store, name, holder):
+        return None
+    return holder
+
+
+def settle(client: SyncPrefectClient, flow_run: UUID, how: str, *, stopped: bool = False) -> str:
+    """Has the server know what became of a run whose process is gone, and returns that in words.
+
+    how: the process ended.  stopped: this machine's service ended it, so that it goes on with the next.  A scheduled
+    run that crashed is started again, at most len(RESTART_S) times, unless somebody cancelled it.
+    """
+    try:
+        run = client.read_flow_run(flow_run)
+    except ObjectNotFound:
+        return "deleted on the server"
+    state = run.state
+    if state is None or state.is_scheduled():
+        return "is to be started again"
+    if state.is_cancelling():
+        client.set_flow_run_state(flow_run, Cancelled(message="Cancelled; what was done is kept."), force=True)
+        return "Cancelled"
+    if state.is_final() and not state.is_crashed():
+        return _words(state)
+    if stopped:
+        client.set_flow_run_state(flow_run, AwaitingRetry(scheduled_time=datetime.now(UTC), message="Stopped with its "
+                                  "service; goes on from its newest checkpoint."), force=True)
+        return "stopped; goes on when it is served again"
+    return _crashed(client, run, how)
+
+
+def _crashed(client: SyncPrefectClient, run: FlowRun, how: str) -> str:
+    message = f"Its process on {socket.gethostname()} {how}."
+    if run.state is None or not run.state.is_crashed():
+        client.set_flow_run_state(run.id, Crashed(message=message), force=True)
+    elif run.state.message:
+        message = run.state.message
+    if not run.auto_scheduled or run.run_count > len(RESTART_S):
+        return f"Crashed: {message}"
+    pause = RESTART_S[max(run.run_count, 1) - 1]
+    again: State[object] = AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(seconds=pause), message=message)
+    client.set_flow_run_state(run.id, again, force=True)
+    return f"Crashed: {message} It is started again in {pause:g} s"
+
+
+def close_crashed(client: SyncPrefectClient, flow_run: UUID, message: str) -> bool:
+    """Forces a run that the server still believes to be at work to Crashed; False when it is at no work, or unknown."""
+    try:
+        state = client.read_flow_run(flow_run).state
+    except ObjectNotFound:
+        return False
+    if state is None or not (state.is_running() or state.is_pending()):
+        return False
+    client.set_flow_run_state(flow_run, Crashed(message=message), force=True)
+    return True
+
+
+def close_holders_run(client: SyncPrefectClient, dead: Holder) -> bool:
+    """Closes the flow run of a lock's dead holder, where it had one."""
+    if not dead.flow_run:
+        return False
+    return close_crashed(client, UUID(dead.flow_run), f"Process {dead.pid} on {dead.host} is gone, which ran this "
+                         f"since {dead.taken}.")
+
+
+def _words(state: State[object]) -> str:
+    return f"{state.name}: {state.message}" if state.message else str(state.name)
