@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from types import FrameType, TracebackType
 from typing import Any
 
+OURS = "gan: "  # before what the command itself says
 KEPT = 40  # last lines of a child, of which some may say why it failed
 
 
@@ -76,6 +78,7 @@ def _tell(process: subprocess.Popen[str], number: int) -> None:
 
 
 def _error(lines: Sequence[str]) -> str:
-    """What `gan` said as it ended; else the last thing that was said at all."""
-    said = [line.removeprefix("gan: ") for line in lines if line.startswith("gan: ")]
-    return "\n".join(said) if said else next((line for line in reversed(lines) if line.strip()), "")
+    """What `gan` said as it ended, which may be several lines; else the last thing that was said at all."""
+    latest = itertools.dropwhile(lambda line: not line.startswith(OURS), reversed(lines))
+    said = [line.removeprefix(OURS) for line in itertools.takewhile(lambda line: line.startswith(OURS), latest)]
+    return "\n".join(reversed(said)) if said else next((line for line in reversed(lines) if line.strip()), "")

@@ -201,6 +201,14 @@ def test_a_signal_reaches_every_child_and_their_last_words_are_kept() -> None:
     assert (child.status, child.error, children.signal) == (130, "stopped after a checkpoint", signal.SIGINT)
 
 
+def test_what_a_child_said_last_is_its_error_and_not_what_it_said_on_the_way() -> None:
+    program = ("import sys; print('gan: stopping', 'a table', 'gan: one mistake', 'gan: another', 'bye', sep='\\n', "
+               "file=sys.stderr)")
+    with Children() as children:
+        child = children.run([sys.executable, "-c", program], lambda line: None, os.environ)
+    assert child.error == "one mistake\nanother"
+
+
 def test_a_child_without_words_of_its_own_is_quoted_by_its_last_line() -> None:
     with Children() as children:
         child = children.run([sys.executable, "-c", "print(5); 1 / 0"], lambda line: None, os.environ)
