@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from gan_core.errors import GanError
 from gan_core.store import Store
@@ -13,10 +13,12 @@ from pipelines.execute import Run
 from pipelines.plan import Action, Step
 from pipelines.progress import following
 from pipelines.records import read_record, record_path
+from pipelines.retries import Retries
 from pipelines.run import Opened, Outcome, nothing_new, open_to_run, ray_beside
 from pipelines.show import console, result_table
 
 STAGES = ("prepare", "train")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,13 @@ def _train(opened: Opened, steps: list[Step]) -> TrainOutcome:
             path=record,
         )
         try:
-            run.train(run.prepare())
+            shards = _retried(run, "prepare", run.prepare)
+            _retried(run, "train", lambda: run.train(shards))
         except GanError as failed:
             error = failed
     found = read_record(store, record)
     return TrainOutcome(found.results if found else (), None, error)
+
+
+def _retried(run: Run, stage: str, work: Callable[[], T]) -> T:
+    return Retries.of(run.profile, stage, lambda: run.waits(stage))(work)
