@@ -211,6 +211,10 @@ class Run:
                 work(step)
         self._result(stage, STATUS[step.action], begun)
 
+    def reused(self, stage: str) -> bool:
+        """Whether a stage's result was there before this run."""
+        return any(result.name == stage and result.status == STATUS[Action.REUSE] for result in self.record.results)
+
     def waits(self, stage: str) -> None:
         """Records that a stage which failed will be tried again; until then its failure is what became of it."""
         with suppress(StoreError):

@@ -6,7 +6,7 @@ done when its files are there.  Nothing is retried here that a person would have
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, flow, task
 from prefect.cache_policies import NO_CACHE
@@ -17,6 +17,9 @@ from pipelines.execute import Run
 from pipelines.follow import Follower
 from pipelines.handles import Published, Scored, Shards, Trained
 from pipelines.retries import Retries
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @flow(name="gan-pipelines", flow_run_name="{experiment[name]}", validate_parameters=False)
@@ -67,7 +70,7 @@ def publish(run: Run, trained: Trained, scored: Scored) -> Published:
     return published
 
 
-def _retried(stage: Task[..., Any], run: Run) -> Task[..., Any]:
+def _retried(stage: Task[P, R], run: Run) -> Task[P, R]:
     """A stage's task with the further tries that the run's profile allows."""
     retries = Retries.of(run.profile, stage.name, lambda: run.waits(stage.name))
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from gan_core.config import Experiment
 from gan_core.errors import ConfigError, Interrupted, Superseded
+from gan_core.outages import reason
 from gan_core.store import Store
 from pipelines.handles import Published
 from pipelines.regression import Regression, regression
@@ -70,13 +71,19 @@ def tell_outcome(store: Store, experiment: Experiment, ended: Published | BaseEx
     """
     if not addresses():
         return
-    name = experiment.name
-    if isinstance(ended, BaseException):
-        if not isinstance(ended, Interrupted | KeyboardInterrupt | Superseded):
-            tell(Event.FAILED, f"{name}: failed", text or str(ended))
-        return
+    try:
+        if not isinstance(ended, BaseException):
+            _tell_published(store, experiment, ended)
+        elif not isinstance(ended, Interrupted | KeyboardInterrupt | Superseded):
+            tell(Event.FAILED, f"{experiment.name}: failed", text or str(ended))
+    except Exception as error:  # the store's, where numbers are read: what the run came to stands without
+        _warn(reason(error))
+
+
+def _tell_published(store: Store, experiment: Experiment, ended: Published) -> None:
     if not ended.judged:
         return
+    name = experiment.name
     version = f"{name}@{ended.version}"
     if ended.promoted:
         tell(Event.PROMOTED, f"{name}: {ended.version} is champion", f"{version} passed the gate.\n{ended.uri}")

@@ -42,14 +42,16 @@ def addresses() -> list[str]:
 
 def shown(address: str) -> str:
     """An address's scheme, and its host where that is no secret."""
+    scheme = address.partition("://")[0].lower()
+    if not re.fullmatch(r"[a-z0-9]+", scheme) or "://" not in address:
+        return "an address"
+    if scheme not in WITH_HOST:
+        return f"{scheme}://…"
     try:
         parts = urlsplit(address)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "an address"
-    if not re.fullmatch(r"[a-z0-9]+", parts.scheme):
-        return "an address"
-    return f"{parts.scheme}://{parts.hostname}{port}" if parts.scheme in WITH_HOST else f"{parts.scheme}://…"
+        return f"{scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+    except ValueError:  # what stands in the port's place may be a password
+        return f"{scheme}://…"
 
 
 def send(title: str, text: str, kind: Kind, give_up_s: float = GIVE_UP_S) -> list[Answer]:

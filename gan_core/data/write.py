@@ -67,7 +67,7 @@ class PartWriter:
         return written
 
     def _read(self, part: Part) -> Iterator[Example | Bad]:
-        """A part's items.  StoreError where reading breaks off: that says nothing of the items; Outage for a network."""
+        """A part's items.  StoreError where reading breaks off, which says nothing of them; Outage of a network."""
         try:
             yield from self.source.part(part.split, part.start, part.stop)
         except GanError:
