@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from gan_core.errors import ConfigError, DataError, Interrupted, Superseded
+from gan_core.errors import ConfigError, DataError, Interrupted, Outage, Superseded
 from gan_core.store import Store
+from pipelines import notify
 from pipelines.champion import Score, as_published
 from pipelines.doctor_services import notifications
 from pipelines.handles import Published
@@ -115,6 +116,18 @@ def test_a_metric_of_which_more_is_better_regresses_downwards(heard: Sink, store
     challenge(store, "a", 10, gate)
     challenge(store, "b", 10, gate, data=b"newer", score=scored(fd_domain=8))
     assert "fd_domain 8 on the newest data" in heard.taken[-1]["message"]
+
+
+def test_a_store_that_cannot_be_asked_about_the_champion_costs_a_line(
+    heard: Sink, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def silent(*given: object) -> None:
+        raise Outage("the store did not answer")
+
+    monkeypatch.setattr(notify, "regression", silent)
+    challenge(store, "a", 10)
+    assert heard.titles() == ["digits: 0001 is champion"]
+    assert capsys.readouterr().err == "gan: notification: the store did not answer\n"
 
 
 def test_a_late_run_is_told(heard: Sink) -> None:
