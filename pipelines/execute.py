@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gan_core.config import Experiment, experiment_from
-from gan_core.errors import DamagedFile, GanError, Interrupted, StoreError
+from gan_core.errors import DamagedFile, GanError, Interrupted, Outage, StoreError
 from gan_core.manifest import MANIFEST, Parent, damaged_files, read_manifest
 from gan_core.options.feature_networks import NAMED
 from gan_core.published import version_prefix
 from gan_core.store import Store
+from pipelines.cluster import stop_ray
 from pipelines.handles import Features, Handle, Published, Scored, Shards, Trained
 from pipelines.keys import FEATURES, INPUTS, decides_by_fd, features_key
 from pipelines.models import Standard
@@ -215,8 +216,10 @@ class Run:
         """Whether a stage's result was there before this run."""
         return any(result.name == stage and result.status == STATUS[Action.REUSE] for result in self.record.results)
 
-    def waits(self, stage: str) -> None:
-        """Records that a stage which failed will be tried again; until then its failure is what became of it."""
+    def waits(self, stage: str, error: BaseException) -> None:
+        """Records that a stage which failed so will be tried again; until then its failure is what became of it."""
+        if not isinstance(error, Outage):
+            stop_ray()  # a connection to a cluster that died never comes back; the next try makes a new one
         with suppress(StoreError):
             self._write(running=stage)
 

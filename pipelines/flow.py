@@ -72,7 +72,7 @@ def publish(run: Run, trained: Trained, scored: Scored) -> Published:
 
 def _retried(stage: Task[P, R], run: Run) -> Task[P, R]:
     """A stage's task with the further tries that the run's profile allows."""
-    retries = Retries.of(run.profile, stage.name, lambda: run.waits(stage.name))
+    retries = Retries.of(run.profile, stage.name, lambda error: run.waits(stage.name, error))
 
     def again(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
         return isinstance(state.data, BaseException) and retries.again(state.data)

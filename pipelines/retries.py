@@ -62,16 +62,17 @@ def waits(profile: Profile) -> Iterator[float]:
 class Retries:
     """The further tries of one stage in one run.
 
-    waits: seconds before each.  waiting: is called before a wait.  failures: after which it was tried again.
+    waits: seconds before each.  waiting: is called before a wait, with what failed.  failures: after which it was tried
+    again.
     """
 
     stage: str
     waits: tuple[float, ...]
-    waiting: Callable[[], None]
+    waiting: Callable[[BaseException], None]
     failures: int = field(default=0, init=False)
 
     @staticmethod
-    def of(profile: Profile, stage: str, waiting: Callable[[], None]) -> Retries:
+    def of(profile: Profile, stage: str, waiting: Callable[[BaseException], None]) -> Retries:
         """Those that a profile allows."""
         return Retries(stage, tuple(waits(profile)), waiting)
 
@@ -83,7 +84,7 @@ class Retries:
         self.failures += 1
         print(f"gan: {self.stage}: {what}; tried again in {wait:g} s ({self.failures} of {len(self.waits)})",
               file=sys.stderr, flush=True)
-        self.waiting()
+        self.waiting(error)
         return True
 
     def __call__(self, act: Callable[[], T]) -> T:

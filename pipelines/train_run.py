@@ -82,4 +82,4 @@ def _train(opened: Opened, steps: list[Step]) -> TrainOutcome:
 
 
 def _retried(run: Run, stage: str, work: Callable[[], T]) -> T:
-    return Retries.of(run.profile, stage, lambda: run.waits(stage))(work)
+    return Retries.of(run.profile, stage, lambda error: run.waits(stage, error))(work)

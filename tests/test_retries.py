@@ -140,10 +140,10 @@ class Failing:
 
 
 def test_an_outage_is_told_in_one_line_and_tried_again(capsys: pytest.CaptureFixture[str]) -> None:
-    act, waited = Failing(Outage("the store did not answer; nothing is lost"), WorkersFailed("died")), list[int]()
-    retries = Retries("evaluate", (0.1, 0.0), lambda: waited.append(1))
+    act, waited = Failing(Outage("the store did not answer; nothing is lost"), WorkersFailed("died")), list[str]()
+    retries = Retries("evaluate", (0.1, 0.0), lambda error: waited.append(str(error)))
     assert retries(act) == "done"
-    assert len(waited) == 2
+    assert waited == ["the store did not answer; nothing is lost", "died"]
     assert capsys.readouterr().err.splitlines() == [
         "gan: evaluate: the store did not answer; tried again in 0.1 s (1 of 2)",
         "gan: evaluate: died; tried again in 0 s (2 of 2)"]
@@ -162,7 +162,7 @@ def test_the_last_failure_and_what_no_second_try_helps_come_as_they_are(
 ) -> None:
     act = Failing(*raised)
     with pytest.raises(type(raised[calls - 1])) as error:
-        Retries("train", (0.0, 0.0), lambda: None)(act)
+        Retries("train", (0.0, 0.0), lambda error: None)(act)
     assert error.value is raised[calls - 1]
     assert act.calls == calls
 
@@ -178,8 +178,8 @@ def test_a_stage_that_waits_runs_and_one_that_succeeds_later_has_not_failed(
         assert record is not None
         states.append((record.running, record.error, [f"{r.name} {r.status}" for r in record.results]))
 
-    def waiting() -> None:
-        run.waits("prepare")
+    def waiting(error: BaseException) -> None:
+        run.waits("prepare", error)
         seen()
 
     from pipelines.stages import prepare as stage
@@ -194,6 +194,16 @@ def test_a_stage_that_waits_runs_and_one_that_succeeds_later_has_not_failed(
     Retries("prepare", (0.0,), waiting)(run.prepare)
     seen()
     assert states == [("prepare", "gone", ["prepare FAILED"]), ("", "", ["prepare RUN"])]
+
+
+@pytest.mark.parametrize(("error", "stopped"), [(WorkersFailed("the head died"), 1), (Outage("gone"), 0)])
+def test_ray_is_connected_to_anew_where_it_failed_and_kept_where_a_store_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: GanError, stopped: int
+) -> None:
+    stops: list[int] = []
+    monkeypatch.setattr(execute, "stop_ray", lambda: stops.append(1))
+    Run.of(an_experiment().as_json(), str(tmp_path / "store"), {}).waits("train", error)
+    assert len(stops) == stopped
 
 
 def test_a_publication_whose_record_was_lost_is_not_published_twice_and_keeps_its_refusals(
@@ -214,7 +224,8 @@ def test_a_publication_whose_record_was_lost_is_not_published_twice_and_keeps_it
         write_record(store, path, record)
 
     monkeypatch.setattr(execute, "write_record", write)
-    published = Retries("publish", (0.0,), lambda: run.waits("publish"))(lambda: run.publish(trained, scored))
+    retries = Retries("publish", (0.0,), lambda error: run.waits("publish", error))
+    published = retries(lambda: run.publish(trained, scored))
     assert lost.calls > 1
     assert run.store.names("models/digits/versions") == ["0001"]
     assert published.judged
