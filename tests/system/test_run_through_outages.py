@@ -29,6 +29,8 @@ class Lab:
     def __init__(self, proxy: S3Proxy, folder: Path) -> None:
         self.proxy = proxy
         self.prefect = Prefect(folder / "prefect")
+        self.profile = folder / "profile.yaml"
+        self.profile.write_text("retries: 1\nretry_wait_s: 0.5\n")
 
     def fail_from(self, request: str, seconds: float | None = None) -> threading.Event:
         """All requests are answered 503 from the first that matches on, for as long as stated; says when it begins."""
@@ -45,7 +47,8 @@ class Lab:
         return begun
 
     def run(self, *overrides: str) -> subprocess.CompletedProcess[str]:
-        words = ["run", EXPERIMENT, "--store", "s3://lab/team", *settings("train.images=2560", *overrides), "--json"]
+        words = ["run", EXPERIMENT, "--store", "s3://lab/team", *settings("train.images=2560", *overrides), "--json",
+                 "--profile", str(self.profile)]
         environment = self.prefect.environment()
         return subprocess.run([*GAN, *words], env=environment, capture_output=True, text=True, timeout=200)
 
@@ -77,7 +80,7 @@ def test_a_run_lives_through_an_outage_in_the_middle(lab: Lab) -> None:
     assert Store("s3://lab/team").exists("models/digits/versions/0001/MANIFEST.json")
 
 
-def test_an_outage_that_outlasts_patience_is_one_line_and_the_same_command_goes_on(
+def test_an_outage_that_outlasts_patience_is_a_line_a_try_and_the_same_command_goes_on(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GAN_STORE_PATIENCE_S", "2")
@@ -85,7 +88,9 @@ def test_an_outage_that_outlasts_patience_is_one_line_and_the_same_command_goes_
     done = lab.run("evaluate.k=3")
     assert begun.is_set()
     assert done.returncode == 1
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("gan: ")]
+    told, line = (line for line in done.stderr.splitlines() if line.startswith("gan: "))
+    assert re.match(r"gan: evaluate: access to s3://lab/team/\S+ failed for .*; tried again in 0.\d s \(1 of 1\)$",
+                    told), told
     assert re.match(r"gan: access to s3://lab/team/\S+ failed for [\d.]+ s: .*: when the store answers again, run the "
                     "same command again$", line), line
     assert "Traceback" not in done.stderr
