@@ -50,8 +50,11 @@ def connect(profile: Profile, workers: int) -> None:
 
 
 def _plug_ins() -> dict[str, Any] | None:
-    """What lets workers load the plug-in files that this process was given, where those lie on their machine too."""
-    files = os.environ.get("GAN_PLUGINS")
+    """What lets workers load the plug-in files that this process was given, where those lie on their machine too.
+
+    None in a Ray job: its workers have its variables already, and Ray refuses to be told twice.
+    """
+    files = None if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else os.environ.get("GAN_PLUGINS")
     return {"env_vars": {"GAN_PLUGINS": files}} if files else None
 
 

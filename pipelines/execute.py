@@ -6,7 +6,7 @@ Stages import torch and Ray; they are imported where there is work for them, so 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gan_core.config import Experiment, experiment_from
 from gan_core.errors import DamagedFile, GanError, Interrupted, StoreError
-from gan_core.manifest import MANIFEST, Parent, damaged_files, read_manifest
+from gan_core.manifest import MANIFEST, Parent, damaged_files, missing_files, read_manifest
 from gan_core.options.feature_networks import NAMED
 from gan_core.published import version_prefix
 from gan_core.store import Store
+from pipelines.backend import Backend, Work, backend_of
 from pipelines.handles import Features, Handle, Published, Scored, Shards, Trained
-from pipelines.keys import FEATURES, INPUTS, decides_by_fd, features_key
+from pipelines.keys import FEATURES, INPUTS, decides_by_fd, features_key, features_prefix
 from pipelines.models import Standard
 from pipelines.plan import Action, Planner, Step, newest_checkpoint
 from pipelines.profile import Profile
-from pipelines.records import RunRecord, StageResult, record_path, write_record
+from pipelines.records import RunRecord, StageRecord, StageResult, record_path, write_record
 from pipelines.stages.publish import publish
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Run:
     remake: frozenset[str]
     path: str
     record: RunRecord
+    backend: Backend
     prefixes: dict[str, str] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     told: float = field(default_factory=time.monotonic)
@@ -61,12 +63,13 @@ class Run:
         experiment: dict[str, Any], store: str, profile: dict[str, Any], remake: tuple[str, ...] = (), path: str = ""
     ) -> Run:
         """From plain values, as a flow is given them."""
-        settings = experiment_from(experiment)
+        settings, where = experiment_from(experiment), Profile.model_validate(profile)
         started = datetime.now(UTC)
         return Run(
             store=Store(store),
             experiment=settings,
-            profile=Profile.model_validate(profile),
+            profile=where,
+            backend=backend_of(where),
             remake=frozenset(remake),
             path=path or record_path(settings.name, started),
             record=RunRecord(started=started.isoformat(timespec="seconds"), experiment=experiment),
@@ -86,7 +89,7 @@ class Run:
 
     def train(self, shards: Shards) -> Trained:
         """A finished training run on the shards."""
-        judged_by = self._judged_by(shards) if decides_by_fd(self.experiment) else None
+        judged_by = self.features(shards) if decides_by_fd(self.experiment) else None
 
         def launch(place: RunPlace, data: str, parents: tuple[Parent, ...]) -> None:
             from pipelines.on_ray import train_on_ray
@@ -113,14 +116,31 @@ class Run:
         for file in (files[name] for name in self.experiment.evaluate.networks if name in files):
             network_bytes(file)
 
-    def _judged_by(self, shards: Shards) -> Features:
+    def features(self, shards: Shards) -> Features:
         """The feature network that decides about the run: made before the run has a name, as its digest is in it."""
-        from pipelines.features import features_of
+        key = self._features_key(shards)
+        step = Step(FEATURES, Action.RUN, "", StageRecord(key=key, config={}, inputs={}, code={}), features_prefix(key))
+
+        def work(step: Step) -> None:
+            from pipelines.features import features_of
+
+            features_of(self.store, shards, key, self.experiment.evaluate.seed)
 
         with self._told("train", Begun(time.monotonic(), None)):
-            found = features_of(self.store, shards, self._features_key(shards), self.experiment.evaluate.seed)
+            if self._made(step.prefix) is None:
+                self.backend.do(self, step, work)
+            found = self._made(step.prefix)
+            if found is None:
+                raise StoreError(self._gone(step.prefix))
         self.digests[FEATURES] = found.digest
         return found
+
+    def _made(self, prefix: str) -> Features | None:
+        """The feature network there, where it is whole."""
+        manifest = read_manifest(self.store, prefix)
+        if manifest is None or missing_files(self.store, prefix, manifest):
+            return None
+        return Features(self.store.uri(prefix), prefix, manifest.digest)
 
     def _watched_with(self, shards: Shards) -> Features | None:
         """The feature network that shows how training goes; None where that is not wanted, or costs too much."""
@@ -150,14 +170,17 @@ class Run:
         """Records how far evaluation is, from time to time, for whoever follows the run."""
         if time.monotonic() - self.told > TELL_EVERY_S:
             self.told = time.monotonic()
-            self._write(detail=f"{done:,}/{images:,} images")
+            self.tell(f"{done:,}/{images:,} images")
+
+    def tell(self, detail: str) -> None:
+        """Records how far the stage at work is, in words."""
+        self._write(detail=detail)
 
     def publish(self, trained: Trained, scored: Scored) -> Published:
         """A version of the trained generator with its scores, and the gate's verdict on it."""
-        published: list[Published] = []
 
-        def work(step: Step) -> None:
-            published.append(publish(
+        def work(step: Step) -> Published:
+            return publish(
                 self.store,
                 self.experiment,
                 key=step.key,
@@ -165,12 +188,11 @@ class Run:
                 scores_prefix=scored.prefix,
                 parents=(trained.parent(), scored.parent()),
                 beside=self._beside,
-            ))
-            self.prefixes["publish"] = version_prefix(self.experiment.name, published[0].version)
+            )
 
-        self._do("publish", work)
-        if published:
-            return published[0]
+        published = self._do("publish", work)
+        if published is not None:
+            return published
         prefix = self.prefixes["publish"]
         return Published(self.store.uri(prefix), prefix.rpartition("/")[2], promoted=False, refusals=())
 
@@ -190,26 +212,32 @@ class Run:
         place = on_ray_looks(self.profile, self._looked_at)
         return scored_anew(self.store, self.experiment, shards, self._features_key(shards), champion, place)
 
-    def _stage(self, stage: str, kind: type[HandleT], work: Callable[[Step], None]) -> HandleT:
+    def _stage(self, stage: str, kind: type[HandleT], work: Work) -> HandleT:
         self._do(stage, work)
         manifest = read_manifest(self.store, self.prefixes[stage])
         if manifest is None:
-            raise StoreError(f"{self.store.uri(self.prefixes[stage])}/{MANIFEST} is not there after the stage ran; "
-                             "was it removed meanwhile?")
+            raise StoreError(self._gone(self.prefixes[stage]))
         self.digests[stage] = manifest.digest
         return kind(self.store.uri(self.prefixes[stage]), self.prefixes[stage], manifest.digest)
 
-    def _do(self, stage: str, work: Callable[[Step], None]) -> None:
-        """Does a stage's work unless its result is there, and records what became of it."""
+    def _gone(self, prefix: str) -> str:
+        return f"{self.store.uri(prefix)}/{MANIFEST} is not there after the stage ran; was it removed meanwhile?"
+
+    def _do(self, stage: str, work: Work) -> Published | None:
+        """Has a stage's work done unless its result is there, and records what became of it.  What was published."""
         step = Planner(self.store, self.experiment, self.remake).step(stage, self.digests)
         self.prefixes[stage] = step.prefix
         self.record = self.record.model_copy(update={"stages": {**self.record.stages, stage: step.record}})
         trains = stage == "train" and step.action is not Action.REUSE
         begun = Begun(time.monotonic(), (newest_checkpoint(self.store, step.prefix) or 0) if trains else None)
+        published = None
         with self._told(stage, begun):
             if step.action is not Action.REUSE:
-                work(step)
+                published = self.backend.do(self, step, work)
+        if published is not None:
+            self.prefixes[stage] = version_prefix(self.experiment.name, published.version)
         self._result(stage, STATUS[step.action], begun)
+        return published
 
     @contextmanager
     def _told(self, stage: str, begun: Begun) -> Iterator[None]:
@@ -225,7 +253,9 @@ class Run:
             raise
 
     def _advice(self, stage: str, error: DamagedFile) -> str:
-        """The error, and which upstream stage makes the damaged file again."""
+        """The error, and which upstream stage makes the damaged file again, unless a job has said it already."""
+        if "--remake" in str(error):
+            return str(error)
         for upstream in INPUTS[stage]:
             manifest = read_manifest(self.store, self.prefixes[upstream])
             if manifest is not None and damaged_files(self.store, self.prefixes[upstream], manifest):
