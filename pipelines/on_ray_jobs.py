@@ -93,7 +93,7 @@ def logs(profile: Profile, submission_id: str) -> str:
 
 
 def stop(profile: Profile, submission_id: str) -> None:
-    """Has a job stop, with a checkpoint where it trains; returns at once.  Nothing where the cluster has no such job."""
+    """Has a job stop, with a checkpoint where it trains; returns at once.  Nothing where there is no such job."""
     jobs_api(profile).stop(submission_id)
 
 
@@ -111,23 +111,24 @@ def submit_or_attach(api: JobsApi, store: Store, order: Order, variables: Mappin
     """The attempt that is at work on this order now, and how many characters of its log were there before.
 
     An attempt that the cluster does not know and that never said how it ended died with the cluster, or is about to be
-    submitted by another orchestrator: it is submitted under its own number, which Ray takes once.
+    submitted by another orchestrator: it is submitted under its own number, which Ray takes once.  A number that a run
+    on another store has is left to it.
     """
     number = max(1, newest_number(store, order.name))
     while True:
         job = f"{order.name}-{number}"
+        entrypoint = f"{PROGRAM} {shlex.join(['--store', store.url, folder(order.name, number)])}"
         found = api.find(job)
-        if read_outcome(store, order.name, number) or (found is not None and found.status.is_terminal()):
-            number += 1
-            continue
-        if found is None:
+        if found is None and not read_outcome(store, order.name, number):
             write_order(store, number, order)
-            words = ["--store", store.url, folder(order.name, number)]
-            if api.submit(job, f"{PROGRAM} {shlex.join(words)}", dict(variables)):
+            if api.submit(job, entrypoint, dict(variables)):
                 say(f"{order.stage} is job {job}")
                 return number, 0
-        say(f"{order.stage} is job {job}, which is at work already")
-        return number, len(api.log(job))
+            continue  # another orchestrator was faster
+        if found is not None and not found.status.is_terminal() and found.entrypoint == entrypoint:
+            say(f"{order.stage} is job {job}, which is at work already")
+            return number, len(api.log(job))
+        number += 1
 
 
 @dataclass

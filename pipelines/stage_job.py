@@ -64,8 +64,8 @@ def done(store: Store, order: Order, at: str) -> Published | None:
 
 def refuse_another(order: Order, run: Run) -> None:
     """ConfigError where Python, the code or the data here give the stage another key than where it was ordered."""
-    there = (f"where the command ran Python {order.python} with gan-pipelines {order.code}, on the cluster it is Python "
-             f"{python_here()} with {code_here()}")
+    there = (f"where the command ran it is Python {order.python} with gan-pipelines {order.code}, on the cluster "
+             f"Python {python_here()} with {code_here()}")
     if order.python != python_here():
         raise ConfigError(f"{there}; the same Python on both works")
     if order.stage == FEATURES:
