@@ -17,6 +17,7 @@ import requests
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobSubmissionClient
 from ray.util.state import list_nodes
+from ray.util.state.exception import RayStateApiException
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
 from gan_core.errors import ConfigError, WorkersFailed
@@ -25,6 +26,7 @@ from pipelines.room import Resources
 T = TypeVar("T")
 ANSWER_S = 30.0  # for one answer: Ray's own client would wait for ever for a machine that lost its power
 PAUSES_S = (0.5, 10.0)  # between tries, growing
+PASSING = (requests.RequestException, ConnectionError, RayStateApiException)
 ADDRESS = "RAY_API_SERVER_ADDRESS"  # which Ray prefers to any address that it is given
 
 
@@ -101,10 +103,15 @@ class JobsApi:
             return ""
 
     def nodes(self) -> list[Resources]:
-        """What each node that is alive has in all."""
-        with _only(self.address):
-            alive = list_nodes(address=self.address, filters=[("state", "=", "ALIVE")], timeout=int(ANSWER_S))
-        return [node.resources_total for node in alive]
+        """What each node that is alive has in all; there is one at least, the head's own."""
+        def ask() -> list[Resources]:
+            with _only(self.address):
+                alive = list_nodes(address=self.address, filters=[("state", "=", "ALIVE")], timeout=int(ANSWER_S))
+            if not alive:  # a head answers for a moment before it counts itself
+                raise ConnectionError("it has no node yet")
+            return [node.resources_total for node in alive]
+
+        return self._asked(ask)
 
     def _asked(self, ask: Callable[[], T]) -> T:
         tries = Retrying(
@@ -135,7 +142,7 @@ def _known(ask: Callable[[], T]) -> T | None:
 
 def _passing(error: BaseException) -> bool:
     """Whether a head that comes back may answer the same question."""
-    return isinstance(error, requests.RequestException | ConnectionError) or _status(error) in (500, 502, 503, 504)
+    return isinstance(error, PASSING) or _status(error) in (500, 502, 503, 504)
 
 
 def _status(error: BaseException) -> int:

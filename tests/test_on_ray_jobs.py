@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -250,6 +251,14 @@ def test_a_head_that_was_started_anew_is_the_clusters_failure(cluster: Cluster, 
     cluster.jobs.clear()
     with pytest.raises(WorkersFailed, match=f"does not know job {NAME}-1 any more"):
         follow(cluster, store)
+
+
+def test_a_head_that_does_not_count_itself_yet_is_asked_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [[], [SimpleNamespace(resources_total={"CPU": 2.0})]]
+    monkeypatch.setattr(jobs_api, "list_nodes", lambda **asked: answers.pop(0))
+    assert cluster.api().nodes() == [{"CPU": 2.0}]
 
 
 def signalled(number: int) -> StopSignals:
