@@ -74,6 +74,12 @@ def until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
         time.sleep(0.05)
 
 
+def killed(process: subprocess.Popen[str]) -> None:
+    """SIGKILL, to it and all that it started on its own machine."""
+    with process:
+        kill_tree(process)
+
+
 def ended(process: subprocess.Popen[str]) -> tuple[int, str, list[str]]:
     """Exit status, what it printed, and what it said."""
     printed, said = process.communicate(timeout=WAIT_S)
@@ -85,7 +91,7 @@ def test_a_run_whose_orchestrator_is_killed_ends_in_the_same_job_with_the_weight
 ) -> None:
     first = operator.begin("run")
     until(lambda: bool(operator.checkpoints()), first)
-    kill_tree(first)  # type: ignore[arg-type]
+    killed(first)
     status, printed, said = ended(operator.begin("run"))
     assert status == 0, said
     assert [stage["status"] for stage in json.loads(printed)["stages"]] == ["REUSED", "RESUMED", "RUN", "RUN"]
@@ -131,7 +137,7 @@ def test_sigterm_makes_a_checkpoint_and_a_head_that_dies_is_the_clusters_failure
     head.start()
     third = operator.begin("train", *LONG)
     until(operator.beyond(saved), third)
-    kill_tree(third)  # type: ignore[arg-type]
+    killed(third)
     assert head.jobs("train") == {2: "RUNNING"}  # the attempt that never said its end, in a cluster that knows none
     assert operator.attempts() == 3
     first_again = next(name for name in operator.checkpoints() if name.endswith("-0003"))
