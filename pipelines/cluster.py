@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gan_core.errors import WorkersFailed
+from gan_core.errors import ConfigError, WorkersFailed
 from pipelines.local_ray import LocalRay
-from pipelines.profile import Profile
+from pipelines.profile import RAY_JOBS, Profile
 
 _local: LocalRay | None = None  # a process has one Ray, as it has one connection to it
 
@@ -32,13 +32,19 @@ def start_ray(profile: Profile, workers: int) -> None:
 
 
 def connect(profile: Profile, workers: int) -> None:
-    """Connects this process, starting Ray where it is not yet.  WorkersFailed when nothing answers."""
+    """Connects this process, starting Ray where it is not yet.  WorkersFailed when nothing answers.
+
+    ConfigError for a profile whose cluster takes jobs only.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     start_ray(profile, workers)
     import ray  # takes a second, and reads its environment once
 
     if ray.is_initialized():
         return
+    if profile.backend == RAY_JOBS:
+        raise ConfigError(f"backend={profile.backend}: `gan run` and `gan train` run as jobs, and this command joins a "
+                          "cluster; a profile with backend: local and ray.address: 127.0.0.1:6379 works, or none")
     if profile.ray.address is not None:
         _refuse_silent(profile.ray.address)
     address = profile.ray.address or (_local.address() if _local else None)
@@ -50,8 +56,11 @@ def connect(profile: Profile, workers: int) -> None:
 
 
 def _plug_ins() -> dict[str, Any] | None:
-    """What lets workers load the plug-in files that this process was given, where those lie on their machine too."""
-    files = os.environ.get("GAN_PLUGINS")
+    """What lets workers load the plug-in files that this process was given, where those lie on their machine too.
+
+    None in a Ray job: its workers have its variables already, and Ray refuses to be told twice.
+    """
+    files = None if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else os.environ.get("GAN_PLUGINS")
     return {"env_vars": {"GAN_PLUGINS": files}} if files else None
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
 from gan_core.errors import ConfigError
 from gan_core.probes.finding import Finding, bad, good, probed, warning
 from pipelines.cluster import connect, stop_ray
 from pipelines.notify import Event, wanted
-from pipelines.profile import Profile
+from pipelines.profile import RAY_JOBS, Profile
+from pipelines.room import Resources
 from pipelines.send import addresses, send
 from pipelines.server import check_server, configured_server
 
@@ -22,6 +23,8 @@ TEST_TITLE = "gan doctor: a test message"
 
 def ray(profile: Profile, start: bool) -> Finding:
     """The profile's cluster, or Ray on this machine, started where that is wanted."""
+    if profile.backend == RAY_JOBS:
+        return probed("Ray", lambda: _jobs(profile), "no run can work with this profile: see what it says")
     if profile.ray.address is None and not start:
         return probed("Ray", _imported, "runs cannot train: install the version in infra/constraints.txt")
     try:
@@ -41,12 +44,21 @@ def _connected(profile: Profile) -> Finding:
     connect(profile, workers=1)
     import ray
 
-    alive = [node for node in ray.nodes() if node["Alive"]]
-    has = ray.cluster_resources()
-    cpus, gpus = has.get("CPU", 0), has.get("GPU", 0)
-    nodes = f"{len(alive)} {'node' if len(alive) == 1 else 'nodes'}, {cpus:g} CPUs, {gpus:g} GPUs"
     where = "started here" if profile.ray.address is None else f"at {profile.ray.address}"
-    found = f"{ray.__version__} {where}: {nodes}"
+    return _with_room(profile, where, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+
+
+def _jobs(profile: Profile) -> Finding:
+    """A cluster that takes jobs, asked as a run asks it."""
+    from pipelines.on_ray_jobs import jobs_api
+
+    return _with_room(profile, f"takes jobs at {profile.ray.address}", jobs_api(profile).nodes())
+
+
+def _with_room(profile: Profile, where: str, alive: Sequence[Resources]) -> Finding:
+    cpus, gpus = (sum(node.get(kind, 0) for node in alive) for kind in ("CPU", "GPU"))
+    nodes = f"{len(alive)} {'node' if len(alive) == 1 else 'nodes'}, {cpus:g} CPUs, {gpus:g} GPUs"
+    found = f"{version('ray')} {where}: {nodes}"
     if cpus < profile.cpus_per_worker:
         return warning("Ray", found, f"no room for a worker of {profile.cpus_per_worker} CPUs: add nodes, or lower the "
                                      "profile's cpus_per_worker")

@@ -6,7 +6,7 @@ Stages import torch and Ray; they are imported where there is work for them, so 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gan_core.config import Experiment, experiment_from
 from gan_core.errors import DamagedFile, GanError, Interrupted, Outage, StoreError
-from gan_core.manifest import MANIFEST, Parent, damaged_files, read_manifest
+from gan_core.manifest import MANIFEST, Parent, damaged_files, missing_files, read_manifest
 from gan_core.options.feature_networks import NAMED
 from gan_core.published import version_prefix
 from gan_core.store import Store
+from pipelines.backend import Backend, Work, backend_of
 from pipelines.cluster import stop_ray
 from pipelines.handles import Features, Handle, Published, Scored, Shards, Trained
-from pipelines.keys import FEATURES, INPUTS, decides_by_fd, features_key
+from pipelines.keys import FEATURES, INPUTS, decides_by_fd, features_key, features_prefix
 from pipelines.models import Standard
 from pipelines.plan import Action, Planner, Step, newest_checkpoint
 from pipelines.profile import Profile
-from pipelines.records import RunRecord, StageResult, new_record, read_record, record_path, write_record
+from pipelines.records import RunRecord, StageRecord, StageResult, new_record, read_record, record_path, write_record
 from pipelines.stages.publish import publish
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Run:
     remake: frozenset[str]
     path: str
     record: RunRecord
+    backend: Backend
     prefixes: dict[str, str] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     published: Published | None = None
@@ -63,13 +65,14 @@ class Run:
         experiment: dict[str, Any], store: str, profile: dict[str, Any], remake: tuple[str, ...] = (), path: str = ""
     ) -> Run:
         """From plain values, as a flow is given them."""
-        settings = experiment_from(experiment)
+        settings, where = experiment_from(experiment), Profile.model_validate(profile)
         started, place = datetime.now(UTC), Store(store)
         begun = read_record(place, path) if path else None
         return Run(
             store=place,
             experiment=settings,
-            profile=Profile.model_validate(profile),
+            profile=where,
+            backend=backend_of(where),
             remake=frozenset(remake),
             path=path or record_path(settings.name, started),
             record=begun or new_record(experiment, started, store=place.url, profile=profile, remake=remake),
@@ -89,7 +92,7 @@ class Run:
 
     def train(self, shards: Shards) -> Trained:
         """A finished training run on the shards."""
-        judged_by = self._judged_by(shards) if decides_by_fd(self.experiment) else None
+        judged_by = self.features(shards) if decides_by_fd(self.experiment) else None
 
         def launch(place: RunPlace, data: str, parents: tuple[Parent, ...]) -> None:
             from pipelines.on_ray import train_on_ray
@@ -116,14 +119,31 @@ class Run:
         for file in (files[name] for name in self.experiment.evaluate.networks if name in files):
             network_bytes(file)
 
-    def _judged_by(self, shards: Shards) -> Features:
+    def features(self, shards: Shards) -> Features:
         """The feature network that decides about the run: made before the run has a name, as its digest is in it."""
-        from pipelines.features import features_of
+        key = self._features_key(shards)
+        step = Step(FEATURES, Action.RUN, "", StageRecord(key=key, config={}, inputs={}, code={}), features_prefix(key))
+
+        def work(step: Step) -> None:
+            from pipelines.features import features_of
+
+            features_of(self.store, shards, key, self.experiment.evaluate.seed)
 
         with self._told("train", Begun(time.monotonic(), None)):
-            found = features_of(self.store, shards, self._features_key(shards), self.experiment.evaluate.seed)
+            if self._made(step.prefix) is None:
+                self.backend.do(self, step, work)
+            found = self._made(step.prefix)
+            if found is None:
+                raise StoreError(self._gone(step.prefix))
         self.digests[FEATURES] = found.digest
         return found
+
+    def _made(self, prefix: str) -> Features | None:
+        """The feature network there, where it is whole."""
+        manifest = read_manifest(self.store, prefix)
+        if manifest is None or missing_files(self.store, prefix, manifest):
+            return None
+        return Features(self.store.uri(prefix), prefix, manifest.digest)
 
     def _watched_with(self, shards: Shards) -> Features | None:
         """The feature network that shows how training goes; None where that is not wanted, or costs too much."""
@@ -153,13 +173,17 @@ class Run:
         """Records how far evaluation is, from time to time, for whoever follows the run."""
         if time.monotonic() - self.told > TELL_EVERY_S:
             self.told = time.monotonic()
-            self._write(detail=f"{done:,}/{images:,} images")
+            self.tell(f"{done:,}/{images:,} images")
+
+    def tell(self, detail: str) -> None:
+        """Records how far the stage at work is, in words."""
+        self._write(detail=detail)
 
     def publish(self, trained: Trained, scored: Scored) -> Published:
         """A version of the trained generator with its scores, and the gate's verdict on it."""
 
-        def work(step: Step) -> None:
-            self.published = publish(
+        def work(step: Step) -> Published:
+            return publish(
                 self.store,
                 self.experiment,
                 key=step.key,
@@ -168,7 +192,6 @@ class Run:
                 parents=(trained.parent(), scored.parent()),
                 beside=self._beside,
             )
-            self.prefixes["publish"] = version_prefix(self.experiment.name, self.published.version)
 
         self._do("publish", work)
         if self.published is not None:  # by an earlier try of this run, where what failed came after it
@@ -192,17 +215,19 @@ class Run:
         place = on_ray_looks(self.profile, self._looked_at)
         return scored_anew(self.store, self.experiment, shards, self._features_key(shards), champion, place)
 
-    def _stage(self, stage: str, kind: type[HandleT], work: Callable[[Step], None]) -> HandleT:
+    def _stage(self, stage: str, kind: type[HandleT], work: Work) -> HandleT:
         self._do(stage, work)
         manifest = read_manifest(self.store, self.prefixes[stage])
         if manifest is None:
-            raise StoreError(f"{self.store.uri(self.prefixes[stage])}/{MANIFEST} is not there after the stage ran; "
-                             "was it removed meanwhile?")
+            raise StoreError(self._gone(self.prefixes[stage]))
         self.digests[stage] = manifest.digest
         return kind(self.store.uri(self.prefixes[stage]), self.prefixes[stage], manifest.digest)
 
-    def _do(self, stage: str, work: Callable[[Step], None]) -> None:
-        """Does a stage's work unless its result is there, and records what became of it."""
+    def _gone(self, prefix: str) -> str:
+        return f"{self.store.uri(prefix)}/{MANIFEST} is not there after the stage ran; was it removed meanwhile?"
+
+    def _do(self, stage: str, work: Work) -> None:
+        """Has a stage's work done unless its result is there, and records what became of it."""
         step = Planner(self.store, self.experiment, self.remake).step(stage, self.digests)
         self.prefixes[stage] = step.prefix
         self.record = self.record.model_copy(update={"stages": {**self.record.stages, stage: step.record}})
@@ -210,7 +235,10 @@ class Run:
         begun = Begun(time.monotonic(), (newest_checkpoint(self.store, step.prefix) or 0) if trains else None)
         with self._told(stage, begun):
             if step.action is not Action.REUSE:
-                work(step)
+                published = self.backend.do(self, step, work)
+                if published is not None:
+                    self.published = published
+                    self.prefixes[stage] = version_prefix(self.experiment.name, published.version)
         self._result(stage, STATUS[step.action], begun)
 
     def reused(self, stage: str) -> bool:
@@ -239,7 +267,9 @@ class Run:
             raise
 
     def _advice(self, stage: str, error: DamagedFile) -> str:
-        """The error, and which upstream stage makes the damaged file again."""
+        """The error, and which upstream stage makes the damaged file again, unless a job has said it already."""
+        if "--remake" in str(error):
+            return str(error)
         for upstream in INPUTS[stage]:
             manifest = read_manifest(self.store, self.prefixes[upstream])
             if manifest is not None and damaged_files(self.store, self.prefixes[upstream], manifest):

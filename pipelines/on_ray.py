@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import ray
 from ray.exceptions import RayError
 from ray.train.torch import TorchConfig
 from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.exceptions import TrainingFailedError
 
 from gan_core.config import Elastic, Experiment
-from gan_core.errors import ConfigError, Interrupted, WorkersFailed
+from gan_core.errors import Interrupted, WorkersFailed
 from gan_core.manifest import MANIFEST, Parent
 from gan_core.train.checkpoint import RunPlace, position_of
 from gan_core.train.patience import WORKERS_WAIT_S
@@ -33,6 +32,7 @@ from pipelines.messages import Messages
 from pipelines.profile import Profile
 from pipelines.ray_controller import CountNodesAgain, SaveBeforeResizing, TellOfLosses, what_was_lost
 from pipelines.ray_worker import raise_recorded, train_on_worker
+from pipelines.room import Placed
 from pipelines.stop import ask_to_stop
 
 GOES_ON = "the same command goes on from the newest checkpoint"
@@ -75,38 +75,6 @@ def train_on_ray(
                         raise start.given_up(error) from error
     if signals.number or not finished:
         raise start.stopped(finished, signals.number or signal.SIGINT)
-
-
-@dataclass(frozen=True)
-class Placed:
-    """How many workers the cluster has room for, and what each has."""
-
-    workers: int | tuple[int, int]
-    cpus: int
-    gpus: int
-
-    @staticmethod
-    def on_cluster(experiment: Experiment, profile: Profile) -> Placed:
-        """ConfigError when not even the least number of workers finds room."""
-        wanted, cpus = experiment.train.workers, profile.cpus_per_worker
-        elastic = isinstance(wanted, Elastic)
-        least = wanted.min if isinstance(wanted, Elastic) else wanted
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        gpus = int(sum(int(node.get("GPU", 0)) for node in nodes) >= least)
-        room = sum(_room(node, cpus, gpus) for node in nodes)
-        if room < least:
-            field = "train.workers.min" if elastic else "train.workers"
-            has = sum(node.get("CPU", 0) for node in nodes)
-            advice = f"{field}={room} fits" if room else "add a node, or lower the profile's cpus_per_worker"
-            raise ConfigError(f"{field}={least} asks for {least * cpus} CPUs and the cluster has {has:.0f} in "
-                              f"{len(nodes)} node{'s' * (len(nodes) != 1)}; {advice}")
-        return Placed((wanted.min, wanted.max) if isinstance(wanted, Elastic) else wanted, cpus, gpus)
-
-
-def _room(node: Mapping[str, float], cpus: int, gpus: int) -> int:
-    """Workers that one node has room for; a worker is not split over nodes."""
-    by_cpu = int(node.get("CPU", 0) // cpus)
-    return min(by_cpu, int(node.get("GPU", 0))) if gpus else by_cpu
 
 
 def _trainer(run: Start, placed: Placed, made_from: Mapping[str, Any], bookkeeping: str) -> LeanTrainer:

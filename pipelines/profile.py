@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gan_core.config import Config, Count, Elastic, read_yaml, validate
 from gan_core.errors import ConfigError
+from gan_core.store import holds_password
 
 PROFILES = Path("configs/profiles")
+RAY_JOBS = "ray-jobs"
+JOBS_API = "http://127.0.0.1:8265"  # where `ray start --head` on this machine has it
+ADDRESSES = ("GAN_RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")  # of the Jobs API, instead of the profile's
 
 
 class RayConfig(Config):
     """Which Ray cluster, and how it treats failures."""
 
-    address: str | None = Field(None, description="ray://… or host:port of a running cluster; null starts one here")
+    address: str | None = Field(
+        None, examples=[JOBS_API],
+        description="local: ray://… or host:port of a running cluster, null starts one here; ray-jobs: the URL of the "
+                    "cluster's Jobs API")
+    away_s: float = Field(
+        120, gt=0, description="ray-jobs: seconds that a run waits for a cluster's head that stopped answering")
+    stop_wait_s: int = Field(
+        300, gt=0, description="ray-jobs: seconds that a job asked to stop has for its checkpoint before it is killed")
     worker_retries: int = Field(
         2, ge=0, description="restarts of the training workers, with no new checkpoint between them, before giving up")
     start_timeout_s: float | None = Field(
@@ -34,7 +48,8 @@ class RayConfig(Config):
 class Profile(Config):
     """`--profile NAME` reads configs/profiles/NAME.yaml; without it all defaults hold."""
 
-    backend: Literal["local"] = "local"
+    backend: Literal["local", "ray-jobs"] = Field(
+        "local", description="local: stages run in the process of the command; ray-jobs: as jobs of a Ray cluster")
     workers: Count | Elastic | None = Field(
         None, description="training processes, instead of the experiment's train.workers")
     cpus_per_worker: Count = 1
@@ -43,6 +58,24 @@ class Profile(Config):
     retry_wait_s: float = Field(
         10, ge=0, description="seconds before the first of them, twice as long before each further one")
     ray: RayConfig = RayConfig()
+
+    @model_validator(mode="after")
+    def _address_is_the_backends(self) -> Self:
+        address = self.ray.address
+        if address is not None and holds_password(address):
+            raise ValueError("ray.address: the URL holds a password; leave it out, and export RAY_AUTH_MODE=token "
+                             f"and RAY_AUTH_TOKEN; {JOBS_API} works")
+        if self.backend == RAY_JOBS and not _is_web_url(address):
+            raise ValueError(f"ray.address={address or 'null'}: backend ray-jobs needs the URL of a cluster's Jobs "
+                             f"API; {JOBS_API} works")
+        if self.backend != RAY_JOBS and _is_web_url(address):
+            raise ValueError(f"ray.address={address}: backend local joins a cluster at host:port; 127.0.0.1:6379 "
+                             "works, or backend: ray-jobs")
+        return self
+
+    def in_a_job(self) -> Profile:
+        """This profile for a process that runs on the cluster already."""
+        return self.model_copy(update={"backend": "local", "ray": self.ray.model_copy(update={"address": "auto"})})
 
     @property
     def overrides(self) -> list[str]:
@@ -58,4 +91,17 @@ def load_profile(name: str | None) -> Profile:
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in PROFILES.glob("*.yaml"))) or "none"
         raise ConfigError(f"--profile {name}: no such file as {path}; in {PROFILES}: {known}")
-    return validate(Profile, read_yaml(path), str(path))
+    raw, where = read_yaml(path), str(path)
+    name = next((name for name in ADDRESSES if os.environ.get(name)), None)
+    if name is not None and raw.get("backend") == RAY_JOBS:
+        raw, where = _with_address(raw, os.environ[name]), f"{path} with {name}"
+    return validate(Profile, raw, where)
+
+
+def _with_address(raw: Mapping[str, Any], address: str) -> dict[str, Any]:
+    return {**raw, "ray": {**(raw.get("ray") or {}), "address": address}}
+
+
+def _is_web_url(address: str | None) -> bool:
+    parts = urlsplit(address or "")
+    return parts.scheme in ("http", "https") and bool(parts.hostname)

@@ -84,7 +84,7 @@ def interrupt_once(prefect: Prefect, store: Path, ready: Callable[[], bool], *ov
     return process.returncode, said
 
 
-def kill_tree(process: subprocess.Popen[bytes]) -> None:
+def kill_tree(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
     """SIGKILL to a process and all that it started, until none is left."""
     try:
         tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]

@@ -39,7 +39,7 @@ from pipelines.cluster import connect, start_ray, stop_ray
 from pipelines.profile import Profile
 profile = Profile(cpus_per_worker=3)
 connect(profile, 1)
-from pipelines.on_ray import Placed
+from pipelines.room import Placed
 for workers in json.loads(sys.argv[2]):
     try:
         experiment = json.loads(sys.argv[1])

@@ -1,0 +1,144 @@
+"""Stages as jobs of a real Ray cluster, whose orchestrators and head are killed.
+
+The tests share a cluster, and the last one kills it.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.pipeline import EXPERIMENT, GAN, Prefect, kill_tree, only, settings
+from tests.system.jobs_cluster import Head
+
+pytestmark = pytest.mark.system
+WAIT_S = 180.0
+EVERY = 10240  # images between checkpoints
+LONG = ("train.images=100000000", f"train.checkpoint_every={EVERY}", f"train.report_every={EVERY}",
+        "train.keep_checkpoints=1000")
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[Head]:
+    started = Head()
+    started.start()
+    yield started
+    started.kill()
+
+
+class Operator:
+    """Whoever runs `gan` against the cluster, on one store."""
+
+    def __init__(self, head: Head, prefect: Prefect, folder: Path, store: Path) -> None:
+        self.store = store
+        self._profile = folder / "jobs.yaml"
+        self._profile.write_text(yaml.safe_dump(
+            {"backend": "ray-jobs", "ray": {"address": head.address, "away_s": 3}}))
+        self._environment = prefect.environment() | head.secret
+
+    def begin(self, command: str, *overrides: str) -> subprocess.Popen[str]:
+        words = [*GAN, command, EXPERIMENT, "--store", str(self.store), "--profile", str(self._profile),
+                 *settings(*overrides), "--json"]
+        return subprocess.Popen(words, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def checkpoints(self) -> list[str]:
+        """Whole checkpoints of the only run, oldest first."""
+        return sorted(file.parent.name for file in self.store.glob("runs/*/checkpoints/*/MANIFEST.json"))
+
+    def attempts(self) -> int:
+        return len(list(self.store.glob("runs/*/attempts/*.json")))
+
+    def beyond(self, seen: list[str]) -> Callable[[], bool]:
+        """Whether training got further than these checkpoints."""
+        return lambda: max(self.checkpoints(), default="") > max(seen, default="")
+
+
+@pytest.fixture
+def operator(head: Head, embedded: Prefect, tmp_path: Path) -> Operator:
+    return Operator(head, embedded, tmp_path, tmp_path / "store")
+
+
+def until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Waits while a process lives."""
+    deadline = time.monotonic() + WAIT_S
+    while not holds():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def killed(process: subprocess.Popen[str]) -> None:
+    """SIGKILL, to it and all that it started on its own machine."""
+    with process:
+        kill_tree(process)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, list[str]]:
+    """Exit status, what it printed, and what it said."""
+    printed, said = process.communicate(timeout=WAIT_S)
+    return process.returncode, printed, said.splitlines()
+
+
+def test_a_run_whose_orchestrator_is_killed_ends_in_the_same_job_with_the_weights_of_a_local_run(
+    head: Head, operator: Operator, undisturbed: tuple[Path, str, str]
+) -> None:
+    first = operator.begin("run")
+    until(lambda: bool(operator.checkpoints()), first)
+    killed(first)
+    status, printed, said = ended(operator.begin("run"))
+    assert status == 0, said
+    assert [stage["status"] for stage in json.loads(printed)["stages"]] == ["REUSED", "RESUMED", "RUN", "RUN"]
+    assert any(line.endswith("-1, which is at work already") for line in said)
+    assert head.jobs("train") == {1: "SUCCEEDED"}
+    assert operator.attempts() == 1
+    weights, metrics = "generator.safetensors", "metrics.json"
+    local = undisturbed[0]
+    assert (only(operator.store / "runs") / weights).read_bytes() == (only(local / "runs") / weights).read_bytes()
+    assert (only(operator.store / "scores") / metrics).read_bytes() == (only(local / "scores") / metrics).read_bytes()
+    kept = [file.read_text() for file in operator.store.glob("jobs/*/*/*.json")]
+    assert head.token not in head.everything_told() + "".join([printed, *said, *kept])
+
+
+def test_what_a_user_must_mend_comes_out_of_a_job_as_one_line_with_its_exit_status(operator: Operator) -> None:
+    status, _, said = ended(operator.begin("train", "model.attributes=[tail]"))
+    assert status == 2
+    lines = [line for line in said if line.startswith("gan: ") and " is job " not in line]
+    assert lines == ["gan: model.attributes: tail: the data has no attributes; model.attributes=[] works"]
+
+
+def test_sigterm_makes_a_checkpoint_and_a_head_that_dies_is_the_clusters_failure_and_each_time_it_goes_on(
+    head: Head, operator: Operator
+) -> None:
+    first = operator.begin("train", *LONG)
+    until(lambda: bool(operator.checkpoints()), first)
+    first.send_signal(signal.SIGTERM)
+    status, _, said = ended(first)
+    saved = operator.checkpoints()
+    assert status == 143
+    assert said[-1] == (f"gan: stopped by SIGTERM at {int(saved[-1].partition('-')[0]):,} of 100,000,000 images; the "
+                        "same command goes on from the newest checkpoint")
+
+    second = operator.begin("train", *LONG)
+    until(operator.beyond(saved), second)
+    assert max(head.jobs("train")) == 2
+    head.kill()
+    status, _, said = ended(second)
+    assert status == 1
+    assert said[-1].startswith(f"gan: the head of the Ray cluster at {head.address} stopped answering")
+    saved = operator.checkpoints()
+
+    head.start()
+    third = operator.begin("train", *LONG)
+    until(operator.beyond(saved), third)
+    killed(third)
+    assert head.jobs("train") == {2: "RUNNING"}  # the attempt that never said its end, in a cluster that knows none
+    assert operator.attempts() == 3
+    first_again = next(name for name in operator.checkpoints() if name.endswith("-0003"))
+    assert int(first_again.partition("-")[0]) - int(saved[-1].partition("-")[0]) == EVERY

@@ -1,0 +1,309 @@
+"""Submitting, finding, following and stopping jobs, on a cluster of a few lines.  tests/system has a real one."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import requests
+from ray.job_submission import JobDetails, JobStatus, JobType
+
+from gan_core import errors
+from gan_core.errors import GanError, Interrupted, WorkersFailed
+from gan_core.store import Store
+from pipelines import jobs_api, on_ray_jobs
+from pipelines.handles import Published
+from pipelines.interrupt import StopSignals
+from pipelines.jobs_api import Client, JobsApi
+from pipelines.on_ray_jobs import Following, submit_or_attach
+from pipelines.profile import Profile
+from pipelines.records import RunRecord, StageRecord, write_record
+from pipelines.stage_order import Order, Outcome, folder, read_outcome, record_of, write_outcome
+
+STARTED = "Runtime env is setting up.\nRunning entrypoint for job x: exec python\n"
+PROFILE = Profile.model_validate({"backend": "ray-jobs", "ray": {"address": "http://127.0.0.1:8265"}})
+
+
+@dataclass
+class Cluster:
+    """Ray's client and the cluster behind it.  away: requests that find no head.  at_look: what happens meanwhile."""
+
+    jobs: dict[str, JobDetails] = field(default_factory=dict)
+    logs: dict[str, str] = field(default_factory=dict)
+    stopped: list[str] = field(default_factory=list)
+    environments: dict[str, dict[str, str]] = field(default_factory=dict)
+    away: int = 0
+    at_look: list[Callable[[], None]] = field(default_factory=list)
+
+    def submit_job(self, *, entrypoint: str, submission_id: str, runtime_env: dict[str, Any]) -> str:
+        if submission_id in self.jobs:
+            raise RuntimeError(f"Request failed with status code 400: Job with submission_id {submission_id} already "
+                               "exists.")
+        self.put(submission_id, JobStatus.RUNNING, entrypoint=entrypoint)
+        self.environments[submission_id] = runtime_env["env_vars"]
+        return submission_id
+
+    def put(self, job: str, status: JobStatus, **facts: Any) -> None:
+        before = self.jobs[job].model_dump() if job in self.jobs else {"type": JobType.SUBMISSION, "entrypoint": ""}
+        self.jobs[job] = JobDetails(**{**before, "status": status, **facts})
+        self.logs.setdefault(job, STARTED)
+
+    def get_job_info(self, job: str) -> JobDetails:
+        if self.away:
+            self.away -= 1
+            raise requests.ConnectionError("connection refused")
+        if self.at_look:
+            self.at_look.pop(0)()
+        if job not in self.jobs:
+            raise RuntimeError(f"Request failed with status code 404: Job {job} does not exist.")
+        return self.jobs[job]
+
+    def get_job_logs(self, job: str) -> str:
+        return self.logs[job]
+
+    def stop_job(self, job: str) -> bool:
+        self.stopped.append(job)
+        return True
+
+    def api(self, given_up: Callable[[], bool] = lambda: False) -> JobsApi:
+        return JobsApi(cast(Client, self), "http://127.0.0.1:8265", 0.05, given_up)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_ray_jobs, "LOOK_S", 0.0)
+    monkeypatch.setattr(on_ray_jobs, "LISTEN_EVERY", 1)
+    monkeypatch.setattr(jobs_api, "PAUSES_S", (0.001, 0.002))
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def order(stage: str = "train", key: str = "0123456789abcdef0123", **others: Any) -> Order:
+    facts = {"experiment": {"name": "digits"}, "profile": PROFILE.in_a_job(), "remake": False, "prefixes": {},
+             "digests": {}, "python": "3.11", "code": "0.1.0"} | others
+    return Order(stage=stage, record=StageRecord(key=key, config={}, inputs={}, code={}), **facts)
+
+
+NAME = "gan-digits-train-0123456789abcdef"
+
+
+def start(cluster: Cluster, store: Store) -> tuple[int, int]:
+    return submit_or_attach(cluster.api(), store, order(), {})
+
+
+def ends(cluster: Cluster, store: Store, number: int, outcome: Outcome | None, status: JobStatus,
+         **facts: Any) -> Callable[[], None]:
+    def end() -> None:
+        if outcome is not None:
+            write_outcome(store, folder(NAME, number), outcome)
+        cluster.put(f"{NAME}-{number}", status, **facts)
+
+    return end
+
+
+def test_a_jobs_name_is_the_works_and_a_number(cluster: Cluster, store: Store) -> None:
+    assert start(cluster, store) == (1, 0)
+    job = cluster.jobs[f"{NAME}-1"]
+    assert job.entrypoint == f"exec python -m pipelines.stage_job --store {store.url} jobs/{NAME}/1"
+
+
+def test_a_second_orchestrator_attaches_to_the_live_job_and_hears_what_it_says_from_then(
+    cluster: Cluster, store: Store
+) -> None:
+    start(cluster, store)
+    cluster.logs[f"{NAME}-1"] += "gan: said before\n"
+    assert start(cluster, store) == (1, len(cluster.logs[f"{NAME}-1"]))
+    assert list(cluster.jobs) == [f"{NAME}-1"]
+
+
+def test_the_slower_of_two_that_submit_at_once_attaches(
+    cluster: Cluster, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither found a job when it looked; Ray takes a name once."""
+    cluster.at_look = [lambda: None, lambda: cluster.put(f"{NAME}-1", JobStatus.PENDING, entrypoint=ours)]
+    ours = f"exec python -m pipelines.stage_job --store {store.url} jobs/{NAME}/1"
+    submit = cluster.submit_job
+
+    def beaten(**asked: Any) -> str:
+        cluster.put(f"{NAME}-1", JobStatus.PENDING, entrypoint=ours)
+        return submit(**asked)
+
+    monkeypatch.setattr(cluster, "submit_job", beaten)
+    assert start(cluster, store) == (1, len(STARTED))
+
+
+@pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.STOPPED, JobStatus.SUCCEEDED])
+def test_an_ended_job_is_followed_by_the_next_number(cluster: Cluster, store: Store, status: JobStatus) -> None:
+    start(cluster, store)
+    cluster.put(f"{NAME}-1", status)
+    assert start(cluster, store)[0] == 2
+
+
+def test_after_a_new_head_an_attempt_that_said_its_end_is_not_begun_again_and_one_that_did_not_is(
+    store: Store,
+) -> None:
+    start(Cluster(), store)
+    assert start(Cluster(), store)[0] == 1
+    write_outcome(store, folder(NAME, 1), Outcome(error="WorkersFailed", message="m", exit_code=1))
+    assert start(Cluster(), store)[0] == 2
+
+
+def test_a_job_of_another_store_is_left_to_it(cluster: Cluster, store: Store, tmp_path: Path) -> None:
+    start(cluster, Store(tmp_path / "another"))
+    assert start(cluster, store)[0] == 2
+
+
+def follow(cluster: Cluster, store: Store, signals: StopSignals | None = None, heard: int = 0,
+           told: list[str] | None = None) -> Outcome:
+    tell = [] if told is None else told
+    return Following(cluster.api(), store, NAME, 1, signals or StopSignals(""), tell.append, heard).to_its_end()
+
+
+def test_a_followed_job_hands_on_its_lines_its_progress_and_what_it_published(
+    cluster: Cluster, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(cluster, store)
+    capsys.readouterr()
+    published = Published(store.uri("v"), "0003", promoted=False, refusals=("coverage",))
+
+    def goes_on() -> None:
+        cluster.logs[f"{NAME}-1"] += "gan: worker 0 died\ngan: half of a li"
+        write_record(store, record_of(NAME, 1), RunRecord(started="", experiment={}, detail="256/360 images"))
+
+    def goes_on_again() -> None:
+        cluster.logs[f"{NAME}-1"] += "ne\n"
+        ends(cluster, store, 1, Outcome.made(published), JobStatus.SUCCEEDED)()
+
+    cluster.at_look = [goes_on, goes_on_again]
+    told: list[str] = []
+    assert follow(cluster, store, told=told).version() == published
+    assert capsys.readouterr().err == "gan: worker 0 died\ngan: half of a line\n"
+    assert told == ["256/360 images"]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in vars(errors).values()
+                                  if isinstance(kind, type) and issubclass(kind, GanError)])
+def test_a_jobs_error_is_raised_as_the_same_error_and_said_once(
+    cluster: Cluster, store: Store, capsys: pytest.CaptureFixture[str], kind: type[GanError]
+) -> None:
+    start(cluster, store)
+    capsys.readouterr()
+    cluster.logs[f"{NAME}-1"] += "gan: ended: X: what and how\n"
+    cluster.at_look = [ends(cluster, store, 1, Outcome.of(kind("what and how")), JobStatus.FAILED)]
+    with pytest.raises(kind, match=r"^what and how$") as raised:
+        follow(cluster, store)
+    assert type(raised.value) is kind
+    assert raised.value.exit_code == kind("").exit_code
+    assert capsys.readouterr().err == ""
+
+
+def test_an_error_that_nobody_foresaw_names_the_job(cluster: Cluster, store: Store) -> None:
+    start(cluster, store)
+    cluster.at_look = [ends(cluster, store, 1, Outcome.of(ValueError("odd")), JobStatus.FAILED)]
+    with pytest.raises(GanError, match=f"{NAME}-1 ended by an error in the program: ValueError: odd; its log"):
+        follow(cluster, store)
+
+
+@pytest.mark.parametrize(("facts", "words"), [
+    ({"message": "Job supervisor actor died: node gone"}, "node gone; its machine may have been taken away"),
+    ({"message": "sh: 1: exec: python: not found", "driver_exit_code": 127}, "start Ray on the cluster's machines in"),
+    ({"message": "No module named pipelines", "driver_exit_code": 1}, "start Ray on the cluster's machines in"),
+    ({"driver_exit_code": -9}, "with status -9 before it could say why: no reason given"),
+])
+def test_a_job_that_ended_without_a_word_is_the_clusters_failure(
+    cluster: Cluster, store: Store, facts: dict[str, Any], words: str
+) -> None:
+    start(cluster, store)
+    cluster.at_look = [ends(cluster, store, 1, None, JobStatus.FAILED, **facts)]
+    with pytest.raises(WorkersFailed, match=words):
+        follow(cluster, store)
+
+
+def test_a_head_that_is_away_for_a_moment_is_waited_for(cluster: Cluster, store: Store) -> None:
+    start(cluster, store)
+    cluster.away = 3
+    cluster.at_look = [ends(cluster, store, 1, Outcome(), JobStatus.SUCCEEDED)]
+    assert follow(cluster, store) == Outcome()
+
+
+def test_a_head_that_stays_away_is_the_clusters_failure(cluster: Cluster, store: Store) -> None:
+    start(cluster, store)
+    cluster.away = 10_000
+    with pytest.raises(WorkersFailed, match=r"the head of the Ray cluster at http://127.0.0.1:8265 stopped answering"):
+        follow(cluster, store)
+
+
+def test_a_head_that_was_started_anew_is_the_clusters_failure(cluster: Cluster, store: Store) -> None:
+    start(cluster, store)
+    cluster.jobs.clear()
+    with pytest.raises(WorkersFailed, match=f"does not know job {NAME}-1 any more"):
+        follow(cluster, store)
+
+
+def test_a_head_that_does_not_count_itself_yet_is_asked_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [[], [SimpleNamespace(resources_total={"CPU": 2.0})]]
+    monkeypatch.setattr(jobs_api, "list_nodes", lambda **asked: answers.pop(0))
+    assert cluster.api().nodes() == [{"CPU": 2.0}]
+
+
+def signalled(number: int) -> StopSignals:
+    signals = StopSignals("")
+    signals.number = number
+    return signals
+
+
+def test_a_signal_stops_the_job_once_and_is_reported_as_the_signal_it_was(cluster: Cluster, store: Store) -> None:
+    start(cluster, store)
+    stopped = Outcome.of(Interrupted("stopped by SIGINT at 1,280 of 5,120 images", 130))
+    cluster.at_look = [lambda: None, lambda: None, ends(cluster, store, 1, stopped, JobStatus.STOPPED)]
+    with pytest.raises(Interrupted, match=r"^stopped by SIGTERM at 1,280 of 5,120 images$") as raised:
+        follow(cluster, store, signalled(signal.SIGTERM))
+    assert raised.value.exit_code == 143
+    assert cluster.stopped == [f"{NAME}-1"]
+
+
+@pytest.mark.parametrize("outcome", [None, Outcome(error="KeyboardInterrupt", exit_code=130), Outcome()])
+def test_a_signal_ends_a_run_also_where_the_job_had_nothing_to_save(
+    cluster: Cluster, store: Store, outcome: Outcome | None
+) -> None:
+    start(cluster, store)
+    cluster.at_look = [ends(cluster, store, 1, outcome, JobStatus.STOPPED)]
+    with pytest.raises(KeyboardInterrupt):
+        follow(cluster, store, signalled(signal.SIGINT))
+
+
+def test_a_job_that_somebody_else_stopped_is_an_interruption(cluster: Cluster, store: Store) -> None:
+    start(cluster, store)
+    cluster.at_look = [ends(cluster, store, 1, None, JobStatus.STOPPED)]
+    with pytest.raises(Interrupted, match=f"{NAME}-1 was stopped on the cluster"):
+        follow(cluster, store)
+
+
+def test_a_gate_refused_in_a_job_is_known_to_the_run(store: Store) -> None:
+    refused = Published(store.uri("models/digits/versions/0001"), "0001", promoted=False, refusals=("a", "b"))
+    write_outcome(store, folder(NAME, 1), Outcome.made(refused))
+    outcome = read_outcome(store, NAME, 1)
+    assert outcome is not None
+    assert outcome.version() == refused
+
+
+def test_jobs_are_stopped_by_sigint_and_have_time_for_a_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAN_PLUGINS", "/data/plug.py")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "secret")
+    assert on_ray_jobs.environment(PROFILE) == {
+        "RAY_JOB_STOP_SIGNAL": "SIGINT", "RAY_JOB_STOP_WAIT_TIME_S": "300", "GAN_PLUGINS": "/data/plug.py"}
