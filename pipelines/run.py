@@ -14,6 +14,7 @@ from gan_core.store import Store
 from pipelines.attempt import attempt
 from pipelines.cluster import ray_for_a_while, start_ray
 from pipelines.keys import STAGES
+from pipelines.notify import tell_outcome
 from pipelines.models import now
 from pipelines.plan import Action, Planner, Step
 from pipelines.profile import Profile, load_profile
@@ -137,6 +138,7 @@ def _run_flow(opened: Opened, steps: list[Step], by: str) -> Outcome:
     if (url := configured_server()) is not None:
         check_server(url)
     trains = any(step.stage == "train" and step.action is not Action.REUSE for step in steps)
+    published = None
     with (
         attempt(store, experiment, opened.profile, opened.planner.remake, by=by) as made,
         ray_beside(opened, trains),
@@ -157,6 +159,8 @@ def _run_flow(opened: Opened, steps: list[Step], by: str) -> Outcome:
         made.published = published.uri
         if published.refusals:
             raise GateRefused("; ".join(published.refusals) + f"; {published.uri} is published and not champion")
+    if (ended := published or made.error) is not None:
+        tell_outcome(store, experiment, ended, str(made.error or ""))
     return Outcome(made.results, made.published, made.error)
 
 
