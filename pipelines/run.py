@@ -14,8 +14,8 @@ from gan_core.store import Store
 from pipelines.attempt import attempt
 from pipelines.cluster import ray_for_a_while, start_ray
 from pipelines.keys import STAGES
-from pipelines.notify import tell_outcome
 from pipelines.models import now
+from pipelines.notify import tell_outcome
 from pipelines.plan import Action, Planner, Step
 from pipelines.profile import Profile, load_profile
 from pipelines.progress import following
