@@ -15,7 +15,7 @@ import yaml
 from gan_core.config import read_yaml, with_overrides
 from tests.pipeline import SMALL
 
-PAGES = ("README.md", "docs/training.md",
+PAGES = ("README.md", "docs/training.md", "docs/plan-and-matrix.md",
          *(pytest.param(page, marks=pytest.mark.system)  # they train models of their own, or have many commands
            for page in ("docs/getting-started.md", "docs/compare.md", "docs/conditioning.md", "docs/explore.md",
                         "docs/bundles.md", "docs/generation.md", "docs/models.md", "docs/using-a-model.md")))
