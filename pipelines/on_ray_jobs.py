@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -73,11 +74,14 @@ class OnRayJobs:
         )
         with StopSignals(f"the job stops by itself; {GOES_ON}") as signals:
             api = jobs_api(self.profile, lambda: bool(signals.number))
-            if step.stage in BEFORE_TRAINING:
-                Placed.among(api.nodes(), run.experiment, self.profile)
-            if signals.number:
-                signals.end_now()
-            number, heard = submit_or_attach(api, run.store, order, environment(self.profile))
+
+            def check() -> None:
+                if step.stage in BEFORE_TRAINING:
+                    Placed.among(api.nodes(), run.experiment, self.profile)
+                if signals.number:
+                    signals.end_now()
+
+            number, heard = submit_or_attach(api, run.store, order, environment(self.profile), check)
             return Following(api, run.store, order.name, number, signals, run.tell, heard).to_its_end().version()
 
 
@@ -107,8 +111,12 @@ def environment(profile: Profile) -> dict[str, str]:
     }
 
 
-def submit_or_attach(api: JobsApi, store: Store, order: Order, variables: Mapping[str, str]) -> tuple[int, int]:
+def submit_or_attach(
+    api: JobsApi, store: Store, order: Order, variables: Mapping[str, str], check: Callable[[], None] = lambda: None
+) -> tuple[int, int]:
     """The attempt that is at work on this order now, and how many characters of its log were there before.
+
+    check: raises what speaks against submitting a job; one that is at work already is followed all the same.
 
     An attempt that the cluster does not know and that never said how it ended died with the cluster, or is about to be
     submitted by another orchestrator: it is submitted under its own number, which Ray takes once.  A number that a run
@@ -120,6 +128,7 @@ def submit_or_attach(api: JobsApi, store: Store, order: Order, variables: Mappin
         entrypoint = f"{PROGRAM} {shlex.join(['--store', store.url, folder(order.name, number)])}"
         found = api.find(job)
         if found is None and not read_outcome(store, order.name, number):
+            check()
             write_order(store, number, order)
             if api.submit(job, entrypoint, dict(variables)):
                 say(f"{order.stage} is job {job}")
@@ -173,10 +182,11 @@ class Following:
         for line in text[start:end].splitlines():
             if not line.startswith(ENDED):
                 print(line, file=sys.stderr, flush=True)
-        record = read_record(self.store, record_of(self.name, self.number))
-        if record is not None and record.detail != self._told:
-            self._told = record.detail
-            self.tell(record.detail)
+        with suppress(Exception):  # every file system has its own, and following never ends a job
+            record = read_record(self.store, record_of(self.name, self.number))
+            if record is not None and record.detail != self._told:
+                self._told = record.detail
+                self.tell(record.detail)
 
     def _stop(self) -> None:
         self.api.stop(self.job)

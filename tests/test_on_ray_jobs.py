@@ -14,9 +14,9 @@ import requests
 from ray.job_submission import JobDetails, JobStatus, JobType
 
 from gan_core import errors
-from gan_core.errors import GanError, Interrupted, WorkersFailed
+from gan_core.errors import ConfigError, GanError, Interrupted, WorkersFailed
 from gan_core.store import Store
-from pipelines import jobs_api, on_ray_jobs
+from pipelines import doctor_services, jobs_api, on_ray_jobs
 from pipelines.handles import Published
 from pipelines.interrupt import StopSignals
 from pipelines.jobs_api import Client, JobsApi
@@ -164,6 +164,38 @@ def test_after_a_new_head_an_attempt_that_said_its_end_is_not_begun_again_and_on
 def test_a_job_of_another_store_is_left_to_it(cluster: Cluster, store: Store, tmp_path: Path) -> None:
     start(cluster, Store(tmp_path / "another"))
     assert start(cluster, store)[0] == 2
+
+
+def test_what_speaks_against_a_new_job_does_not_speak_against_one_at_work(cluster: Cluster, store: Store) -> None:
+    def refuse() -> None:
+        raise ConfigError("no room")
+
+    with pytest.raises(ConfigError, match="no room"):
+        submit_or_attach(cluster.api(), store, order(), {}, refuse)
+    assert cluster.jobs == {}
+    start(cluster, store)
+    assert submit_or_attach(cluster.api(), store, order(), {}, refuse)[0] == 1
+
+
+def test_doctor_asks_a_cluster_that_takes_jobs_for_its_nodes(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_ray_jobs, "jobs_api", lambda profile: cluster.api())
+    monkeypatch.setattr(jobs_api, "list_nodes", lambda **asked: [SimpleNamespace(resources_total={"CPU": 2.0})] * 2)
+    found = doctor_services.ray(PROFILE, start=False)
+    assert found.found.endswith("takes jobs at http://127.0.0.1:8265: 2 nodes, 4 CPUs, 0 GPUs")
+
+
+def test_a_log_that_cannot_be_had_ends_nothing(
+    cluster: Cluster, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(job: str) -> str:
+        raise RuntimeError("Request failed with status code 500: no agent")
+
+    start(cluster, store)
+    monkeypatch.setattr(cluster, "get_job_logs", gone)
+    cluster.at_look = [lambda: None, ends(cluster, store, 1, Outcome(), JobStatus.SUCCEEDED)]
+    assert follow(cluster, store) == Outcome()
 
 
 def follow(cluster: Cluster, store: Store, signals: StopSignals | None = None, heard: int = 0,
