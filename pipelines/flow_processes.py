@@ -12,8 +12,11 @@ from uuid import UUID
 
 import psutil
 
+from pipelines.heartbeats import HEARTBEATS
+
 ENGINE = ("-m", "prefect.engine")
 ENVIRONMENT = {
+    **HEARTBEATS,
     "PREFECT_CLIENT_MAX_RETRIES": "8",  # 2 + 4 + … + 256 s: a server may be away for eight minutes
     "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS": "false",  # whoever started the process says how it ended
     "DO_NOT_TRACK": "1",
