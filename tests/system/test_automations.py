@@ -84,6 +84,7 @@ def test_a_run_whose_process_was_killed_is_crashed_and_a_stranger_s_is_not_touch
     assert client.read_flow_run(theirs).state_type == "RUNNING"
 
 
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # which Prefect's block imports
 def test_late_runs_are_told_through_a_block_that_the_operator_names(client: SyncPrefectClient) -> None:
     SlackWebhook(url=SecretStr("http://127.0.0.1:1/nobody")).save("operators")
     late = late_automation(client, "slack-webhook/operators")
