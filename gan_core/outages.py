@@ -64,11 +64,16 @@ def reason(error: BaseException) -> str:
     code = _code(error)
     if code and code not in line:
         line = f"{code}: {line}"
-    line = re.sub(r"://[^/@\s]+@", "://", line)
+    return without_secrets(line)
+
+
+def without_secrets(text: str) -> str:
+    """A text without passwords in URLs and without the environment's credentials."""
+    text = re.sub(r"://[^/@\s]+@", "://", text)
     for secret in (os.environ.get(name, "") for name in SECRETS):
         if len(secret) >= SHORTEST_SECRET:
-            line = line.replace(secret, "***")
-    return line
+            text = text.replace(secret, "***")
+    return text
 
 
 def what_to_check(error: BaseException) -> str | None:

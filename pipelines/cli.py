@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
@@ -23,9 +23,11 @@ from pipelines.cli_doctor import doctor
 from pipelines.cli_explore import explore
 from pipelines.cli_generate import generate
 from pipelines.cli_models import models
+from pipelines.cli_runs import runs
 from pipelines.cli_sample import sample
 from pipelines.cli_serve_model import serve_model
 from pipelines.cli_store import store_app
+from pipelines.failure import no_answer, of_the_network
 from pipelines.interrupt import end_interrupted
 from pipelines.options import (
     DEFAULT_STORE,
@@ -37,11 +39,7 @@ from pipelines.options import (
     SetOption,
     StoreOption,
 )
-
-if TYPE_CHECKING:
-    from pipelines.run import Outcome
-
-NETWORK_CLIENTS = ("aiobotocore", "aiohttp", "botocore", "urllib3")
+from pipelines.printed import print_outcome
 
 app = typer.Typer(
     name="gan",
@@ -54,6 +52,7 @@ app = typer.Typer(
 app.add_typer(config, name="config")
 app.add_typer(dataset, name="dataset")
 app.add_typer(models, name="models")
+app.add_typer(runs, name="runs")
 app.add_typer(store_app, name="store")
 app.command()(sample)
 app.command()(generate)
@@ -88,7 +87,7 @@ def run(
         outcome = run_experiment(experiment, store, set_ or [], profile, remake or [])
     except KeyboardInterrupt as stopped:
         end_interrupted("the same command goes on from the newest checkpoint", stopped)
-    _end(outcome, as_json)
+    print_outcome(outcome, as_json)
 
 
 @app.command()
@@ -114,15 +113,7 @@ def train(
         outcome = train_experiment(experiment, store, set_ or [], profile, remake or [])
     except KeyboardInterrupt as stopped:
         end_interrupted("the same command goes on from the newest checkpoint", stopped)
-    _end(outcome, as_json)
-
-
-def _end(outcome: Outcome, as_json: bool) -> None:
-    """What became of a run, as JSON where that is wanted; raises what it did not end well for."""
-    if as_json:
-        _print_json(outcome.as_json(), indent=None)
-    if outcome.error is not None:
-        raise outcome.error
+    print_outcome(outcome, as_json)
 
 
 @app.command()
@@ -164,17 +155,10 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"gan: {line}", file=sys.stderr)
         sys.exit(error.exit_code)
     except Exception as error:
-        if not _of_the_network(error):
+        if not of_the_network(error):
             raise
-        print(f"gan: a store or a data set on the network does not answer: {error}; look at its address and at the "
-              "network; what was done is kept, and the same command goes on", file=sys.stderr)
+        print(f"gan: {no_answer(error)}", file=sys.stderr)
         sys.exit(1)
-
-
-def _of_the_network(error: Exception) -> bool:
-    """Whether a remote file system's client raised it: they have no common class, and are not imported for this."""
-    client = type(error).__module__.partition(".")[0]
-    return isinstance(error, ConnectionError | TimeoutError) or client in NETWORK_CLIENTS
 
 
 def _print_json(value: Any, indent: int | None = 1) -> None:

@@ -23,7 +23,7 @@ from pipelines.keys import FEATURES, INPUTS, decides_by_fd, features_key
 from pipelines.models import Standard
 from pipelines.plan import Action, Planner, Step, newest_checkpoint
 from pipelines.profile import Profile
-from pipelines.records import RunRecord, StageResult, record_path, write_record
+from pipelines.records import RunRecord, StageResult, new_record, read_record, record_path, write_record
 from pipelines.stages.publish import publish
 
 if TYPE_CHECKING:
@@ -62,14 +62,15 @@ class Run:
     ) -> Run:
         """From plain values, as a flow is given them."""
         settings = experiment_from(experiment)
-        started = datetime.now(UTC)
+        started, place = datetime.now(UTC), Store(store)
+        begun = read_record(place, path) if path else None
         return Run(
-            store=Store(store),
+            store=place,
             experiment=settings,
             profile=Profile.model_validate(profile),
             remake=frozenset(remake),
             path=path or record_path(settings.name, started),
-            record=RunRecord(started=started.isoformat(timespec="seconds"), experiment=experiment),
+            record=begun or new_record(experiment, started, store=place.url, profile=profile, remake=remake),
         )
 
     def prepare(self) -> Shards:

@@ -6,19 +6,23 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import IO
 from uuid import UUID
 
 import psutil
 
 from pipelines.heartbeats import HEARTBEATS
 
-ENGINE = ("-m", "prefect.engine")
+ENGINE = ("-m", "pipelines.run_scheduled")
+LAST_WORDS_BYTES = 2_000
 ENVIRONMENT = {
     **HEARTBEATS,
     "PREFECT_CLIENT_MAX_RETRIES": "8",  # 2 + 4 + … + 256 s: a server may be away for eight minutes
     "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS": "false",  # whoever started the process says how it ended
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the server and the store have a run's log
     "DO_NOT_TRACK": "1",
 }
 
@@ -29,15 +33,17 @@ class FlowProcess:
 
     flow_run: UUID
     process: psutil.Process
+    errors: IO[bytes] | None = None
     code: int | None = None
 
     @staticmethod
     def start(flow_run: UUID) -> FlowProcess:
         """Its own session: Ctrl-C is for whoever serves, which passes it on."""
         command = [sys.executable, *ENGINE, str(flow_run)]
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 - open for as long as the process writes to it
         started = psutil.Popen(command, env={**ENVIRONMENT, **os.environ}, stdin=subprocess.DEVNULL,
-                               start_new_session=True)
-        return FlowProcess(flow_run, started)
+                               stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True)
+        return FlowProcess(flow_run, started, errors)
 
     @staticmethod
     def found(flow_run: UUID) -> FlowProcess | None:
@@ -64,7 +70,16 @@ class FlowProcess:
         if self.code is not None and self.code < 0:
             with suppress(ValueError):
                 return f"ended by {signal.Signals(-self.code).name}"
-        return f"ended with status {self.code}" if self.code is not None else "is gone"
+        return f"ended with status {self.code}{self._last_words()}" if self.code is not None else "is gone"
+
+    def _last_words(self) -> str:
+        """The last line on its standard error."""
+        if self.errors is None:
+            return ""
+        self.errors.seek(0, os.SEEK_END)
+        self.errors.seek(max(0, self.errors.tell() - LAST_WORDS_BYTES))
+        lines = self.errors.read().decode(errors="replace").strip().splitlines()
+        return f": {lines[-1]}" if lines else ""
 
     def stop(self) -> None:
         """Asks it to end after a checkpoint."""

@@ -41,6 +41,7 @@ from pipelines.holders import (
     this_process,
 )
 from pipelines.models import now, who
+from pipelines.records import run_name
 
 __all__ = ["AlreadyRunning", "ExperimentLock", "Holder", "ask_to_cancel", "live_holder", "sigterm_self"]
 
@@ -66,7 +67,8 @@ def sigterm_self() -> None:
 class ExperimentLock:
     """A lock that this process holds until `release`, or the end of its `with` block.
 
-    took_over: the dead holder that this one replaced.  lost: set once another has replaced this one.
+    took_over: the dead holder that this one replaced.  lost: set once another has replaced this one.  why: once
+    `on_cancel` is called, who wants this run to stop, and why.
     """
 
     store: Store
@@ -75,8 +77,8 @@ class ExperimentLock:
     took_over: Holder | None
     on_cancel: Callable[[], None]
     lost: threading.Event = field(default_factory=threading.Event)
+    why: str = ""
     _over: threading.Event = field(default_factory=threading.Event)
-    _cancelled: bool = False
     _thread: threading.Thread | None = None
 
     @staticmethod
@@ -147,11 +149,15 @@ class ExperimentLock:
 
     def _heed(self, store: Store) -> None:
         names = store.names(folder(self.experiment))
+        why = ""
         if max(numbers(names), default=0) > self.holder.number:
+            why = "another run took over, as this one gave no sign of life for its lease"
             self.lost.set()
-        asked = f"{self.holder.number:06d}.cancel.json" in names
-        if (asked or self.lost.is_set()) and not self._cancelled:
-            self._cancelled = True
+        elif f"{self.holder.number:06d}.cancel.json" in names:
+            asked = json.loads(store.read(path(self.experiment, self.holder.number, "cancel")))
+            why = f"{asked['who']} asked it to stop: {asked['why']}"
+        if why and not self.why:
+            self.why = why
             self.on_cancel()
 
 
@@ -183,7 +189,7 @@ def _remove_old(store: Store, experiment: str, number: int) -> None:
 
 
 def _refusal(store: Store, experiment: str, holder: Holder) -> str:
-    run = holder.run.removeprefix("experiments/").removesuffix(".json")
+    run = run_name(holder.run)
     return (f"{experiment} is run already by process {holder.pid} on {holder.host} since {holder.taken}; "
             f"`gan runs show {run} --store {store.url}` shows how far it is: wait for its end, or stop it by "
             f"`gan runs cancel {run} --store {store.url}`")

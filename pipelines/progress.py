@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TextIO, cast
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
@@ -18,7 +19,8 @@ from gan_core.manifest import NOTES
 from gan_core.store import Store
 from pipelines.follow import Follower, Progress, Row, Speed
 from pipelines.records import read_record
-from pipelines.show import console
+from pipelines.run_log import RunLog
+from pipelines.show import LOG_WIDTH, console
 
 LINES_EVERY_S = 2.0  # of a log, while it trains
 DETAIL_EVERY_S = 5.0
@@ -81,22 +83,31 @@ class Bar:
 
 
 @contextmanager
-def following(store: Store, experiment: Experiment, record: str, beginning: str) -> Iterator[None]:
-    """Shows the run that is recorded at `record` while the block runs.  beginning: what is done before any stage."""
-    out = console()
-    shown = Shown(experiment.train.images, beginning)
-    view = _Bars(out, shown) if out.is_terminal else _Lines(out, shown)
+def following(store: Store, experiment: Experiment, record: str, beginning: str, log: RunLog) -> Iterator[None]:
+    """Shows the run that is recorded at `record` while the block runs, and has what is said in the log.
+
+    beginning: what is done before any stage.
+    """
+    out, images = console(), experiment.train.images
+    view = _Bars(out, Shown(images, beginning)) if out.is_terminal else _Lines(out, Shown(images, beginning))
+    kept = _Lines(Console(file=cast(TextIO, log), highlight=False, markup=False, width=LOG_WIDTH, color_system=None),
+                  Shown(images, beginning))
 
     def where() -> str:
         found = read_record(store, record)
-        view.stage(found.running if found else "")
-        if found and found.running == "prepare" and (shards := len(store.names(f"{found.prefix}/{NOTES}"))):
-            view.detail(f"{shards:,} shards")
-        if found and found.detail:
-            view.detail(found.detail)
+        for each in (view, kept):
+            each.stage(found.running if found else "")
+            if found and found.running == "prepare" and (shards := len(store.names(f"{found.prefix}/{NOTES}"))):
+                each.detail(f"{shards:,} shards")
+            if found and found.detail:
+                each.detail(found.detail)
         return found.prefix if found and found.running == "train" else ""
 
-    with view, Follower(store, where, view.progress):
+    def tell(progress: Progress) -> None:
+        view.progress(progress)
+        kept.progress(progress)
+
+    with view, kept, Follower(store, where, tell), log.hearing():
         yield
 
 

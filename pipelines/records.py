@@ -7,8 +7,10 @@ Written when a run starts and again after each stage; a plan reads its "changed"
 
 from __future__ import annotations
 
+import os
+import socket
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -47,8 +49,13 @@ class StageResult(Config):
 
 
 class RunRecord(Config):
-    """One run of an experiment.  running, prefix: the stage at work now and where its result will be.  detail: how far
-    it is, in words.
+    """One run of an experiment.
+
+    running, prefix: the stage at work now and where its result will be.  detail: how far it is, in words.
+    outcome: '' while at work, and for good where a process died; else done, nothing new, failed, refused by the gate,
+    stopped by a person, or lost: found dead by the next.  problem: what a person is told of it, in one paragraph.
+    host, pid, by: which process, and the command or the schedule that started it.  profile, remake: with what.
+    flow_run: Prefect's id.  updated, ended: ISO 8601.  published: the version's URL.
     """
 
     started: str
@@ -59,6 +66,30 @@ class RunRecord(Config):
     prefix: str = ""
     detail: str = ""
     error: str = ""
+    outcome: Literal["", "done", "nothing new", "failed", "refused", "stopped", "lost"] = ""
+    problem: str = ""
+    published: str = ""
+    host: str = ""
+    pid: int = 0
+    by: str = ""
+    store: str = ""
+    profile: dict[str, Any] = Field(default_factory=dict)
+    remake: tuple[str, ...] = ()
+    flow_run: str = ""
+    updated: str = ""
+    ended: str = ""
+
+    @property
+    def stage(self) -> str:
+        """The stage that is at work or did not end well; '' for none."""
+        bad = [result.name for result in self.results if not result.done]
+        return self.running or (bad[-1] if bad else "")
+
+
+def new_record(experiment: dict[str, Any], started: datetime, **about: Any) -> RunRecord:
+    """Of a run of this process.  about: other fields."""
+    return RunRecord(started=started.isoformat(timespec="seconds"), experiment=experiment, host=socket.gethostname(),
+                     pid=os.getpid(), **about)
 
 
 def record_path(name: str, started: datetime) -> str:
@@ -66,8 +97,15 @@ def record_path(name: str, started: datetime) -> str:
     return f"experiments/{name}/{started.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}.json"
 
 
+def run_name(path: str) -> str:
+    """A run as people call it, digits/20261128T085942.000000Z, of the path of its record."""
+    return path.removeprefix("experiments/").removesuffix(".json")
+
+
 def write_record(store: Store, path: str, record: RunRecord) -> None:
-    store.write(path, record.model_dump_json(indent=1).encode())
+    """Replaces it; says in it when."""
+    dated = record.model_copy(update={"updated": datetime.now(UTC).isoformat(timespec="seconds")})
+    store.write(path, dated.model_dump_json(indent=1).encode())
 
 
 def read_record(store: Store, path: str) -> RunRecord | None:

@@ -11,12 +11,14 @@ from typing import Any
 from gan_core.config import Experiment, experiment_from, read_yaml, with_overrides
 from gan_core.errors import ConfigError, GanError, GateRefused
 from gan_core.store import Store
+from pipelines.attempt import attempt
 from pipelines.cluster import ray_for_a_while, start_ray
 from pipelines.keys import STAGES
+from pipelines.models import now
 from pipelines.plan import Action, Planner, Step
 from pipelines.profile import Profile, load_profile
 from pipelines.progress import following
-from pipelines.records import RunRecord, StageResult, read_record, record_path, write_record
+from pipelines.records import StageResult, new_record, record_path, write_record
 from pipelines.server import TemporaryServer, check_server, configured_server
 from pipelines.show import result_table
 
@@ -70,11 +72,16 @@ def open_experiment(
 def open_to_run(path: str, store: str, overrides: Iterable[str], profile: str | None, remake: Iterable[str]) -> Opened:
     """An experiment on a store that several processes can write to."""
     opened = open_experiment(path, store, overrides, profile, remake)
-    if opened.store.url.startswith("memory://"):
-        raise ConfigError(f"--store {store}: lives in one process, and a run has several; --store ./store works")
-    opened.store.check_writable()
-    opened.store.sweep()
+    make_ready(opened.store)
     return opened
+
+
+def make_ready(store: Store) -> None:
+    """Sweeps a store that a run will write to.  ConfigError for one that it cannot."""
+    if store.url.startswith("memory://"):
+        raise ConfigError(f"--store {store.url}: lives in one process, and a run has several; --store ./store works")
+    store.check_writable()
+    store.sweep()
 
 
 def with_profile(path: str, overrides: Iterable[str], profile: str | None) -> tuple[Experiment, Profile]:
@@ -87,63 +94,70 @@ def run_experiment(
     path: str, store: str, overrides: Iterable[str], profile: str | None, remake: Iterable[str]
 ) -> Outcome:
     """One run, shown as it goes.  ConfigError before anything starts; later errors are in the outcome."""
-    opened = open_to_run(path, store, overrides, profile, remake)
+    return run_opened(open_to_run(path, store, overrides, profile, remake), by="gan run")
+
+
+def run_opened(opened: Opened, by: str) -> Outcome:
+    """The same of what is open to run.  by: the command that a record names."""
     steps = opened.planner.plan()
     if all(step.action is Action.REUSE for step in steps) and configured_server() is None:
-        results = nothing_new(opened, steps)
+        results = nothing_new(opened, steps, by)
         outcome = Outcome(results, results[-1].uri, None)
     else:
-        outcome = _run_flow(opened, steps)
+        outcome = _run_flow(opened, steps, by)
     result_table(opened.store, opened.experiment, outcome)
     return outcome
 
 
-def nothing_new(opened: Opened, steps: list[Step]) -> tuple[StageResult, ...]:
+def nothing_new(opened: Opened, steps: list[Step], by: str) -> tuple[StageResult, ...]:
     """Results from the plan alone; the run is recorded, neither Prefect nor Ray is started."""
     started = datetime.now(UTC)
     results = tuple(
         StageResult(name=step.stage, status="REUSED", seconds=0.0, uri=opened.store.uri(step.prefix))
         for step in steps
     )
-    record = RunRecord(
-        started=started.isoformat(timespec="seconds"),
-        experiment=opened.experiment.as_json(),
+    record = new_record(
+        opened.experiment.as_json(),
+        started,
+        by=by,
+        store=opened.store.url,
+        profile=opened.profile.model_dump(mode="json"),
         stages={step.stage: step.record for step in steps},
         results=results,
+        outcome="nothing new",
+        published=results[-1].uri if results[-1].name == "publish" else "",
+        ended=now(),
     )
     write_record(opened.store, record_path(opened.experiment.name, started), record)
     return results
 
 
-def _run_flow(opened: Opened, steps: list[Step]) -> Outcome:
+def _run_flow(opened: Opened, steps: list[Step], by: str) -> Outcome:
     experiment, store = opened.experiment, opened.store
-    record = record_path(experiment.name, datetime.now(UTC))
-    server = None
-    if (url := configured_server()) is None:
-        server = TemporaryServer.start()
-    else:
+    if (url := configured_server()) is not None:
         check_server(url)
     trains = any(step.stage == "train" and step.action is not Action.REUSE for step in steps)
-    published, error = None, None
-    with ray_beside(opened, trains), following(store, experiment, record, "starting Prefect and Ray"):
+    with (
+        attempt(store, experiment, opened.profile, opened.planner.remake, by=by) as made,
+        ray_beside(opened, trains),
+        following(store, experiment, made.path, "starting Prefect and Ray", made.log),
+    ):
+        server = TemporaryServer.start() if url is None else None
         from pipelines.flow import pipeline  # imports Prefect: seconds that a plan does not need
 
         if server is not None:
             server.wait()
-        try:
-            published = pipeline(
-                experiment.as_json(),
-                store.url,
-                opened.profile.model_dump(mode="json"),
-                remake=tuple(opened.planner.remake),
-                record=record,
-            )
-        except GanError as failed:
-            error = failed
-    if published is not None and published.refusals:
-        error = GateRefused("; ".join(published.refusals) + f"; {published.uri} is published and not champion")
-    found = read_record(store, record)
-    return Outcome(found.results if found else (), published.uri if published else None, error)
+        published = pipeline(
+            experiment.as_json(),
+            store.url,
+            opened.profile.model_dump(mode="json"),
+            remake=tuple(opened.planner.remake),
+            record=made.path,
+        )
+        made.published = published.uri
+        if published.refusals:
+            raise GateRefused("; ".join(published.refusals) + f"; {published.uri} is published and not champion")
+    return Outcome(made.results, made.published, made.error)
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import Any
@@ -31,15 +31,17 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from gan_core.config import experiment_from, validate
-from gan_core.errors import GanError, Interrupted
+from gan_core.errors import GanError, GateRefused, Interrupted
 from gan_core.store import Store
+from pipelines.attempt import Attempt, attempt
+from pipelines.failure import paragraph
 from pipelines.interrupt import Terminated
-from pipelines.lock import AlreadyRunning, ExperimentLock, sigterm_self
+from pipelines.lock import AlreadyRunning, Holder
 from pipelines.plan import Action, Planner, Step
 from pipelines.profile import Profile, load_profile
-from pipelines.records import record_path
 from pipelines.run import Opened, nothing_new
 
+REUSED = "REUSED"
 LOOK_S = 3.0  # between looks whether the run before has ended
 NOTHING_NEW, LATE, OVERLAPPING, REFUSED = "Nothing new", "Skipped: late", "Skipped: another is at work", "Gate refused"
 
@@ -54,94 +56,6 @@ class Begun:
     say: Callable[[str], None] = print
 
 
-@dataclass
-class Stopped:
-    """Whether somebody asked this run to stop, rather than something that ended its process."""
-
-    asked: bool = False
-
-    def ask(self) -> None:
-        """Called in the lock's thread."""
-        self.asked = True
-        sigterm_self()
-
-
-@dataclass
-class Course:
-    """One run from its lock to its outcome."""
-
-    opened: Opened
-    begun: Begun
-    record: str
-    stopped: Stopped = field(default_factory=Stopped)
-
-    def state(self) -> State[Any]:
-        """Takes the lock, works, and says how it ended."""
-        try:
-            with self._lock() as lock:
-                if lock.took_over is not None and lock.took_over.flow_run != self.begun.id:
-                    self._close(lock)
-                return self._work()
-        except AlreadyRunning as other:
-            holder = other.holder
-            return Completed(name=OVERLAPPING, message=f"Process {holder.pid} on {holder.host} is at work since "
-                             f"{holder.taken}; schedule.overlapping=skip")
-        except (KeyboardInterrupt, Interrupted) as error:
-            return self._ended(error)
-
-    def _lock(self) -> ExperimentLock:
-        """The experiment's lock; waits for it where the settings say so."""
-        store, experiment = self.opened.store, self.opened.experiment
-        told = -1
-        while True:
-            try:
-                return ExperimentLock.acquire(store, experiment.name, run=self.record, flow_run=self.begun.id,
-                                              on_cancel=self.stopped.ask)
-            except AlreadyRunning as other:
-                if experiment.schedule.overlapping == "skip":
-                    raise
-                if other.holder.number != told:
-                    told = other.holder.number
-                    self.begun.say(f"waits: {other}")
-            time.sleep(LOOK_S)
-
-    def _close(self, lock: ExperimentLock) -> None:
-        from pipelines.flow_runs import close_holders_run
-
-        assert lock.took_over is not None
-        with get_client(sync_client=True) as client:
-            if close_holders_run(client, lock.took_over):
-                self.begun.say(f"flow run {lock.took_over.flow_run} is closed: its process is gone")
-
-    def _work(self) -> State[Any]:
-        steps = self.opened.planner.plan()  # again: what one waited for may have made it all
-        if all_there(steps):
-            return ended_at_once(self.opened, steps)
-        from pipelines.execute import Run
-        from pipelines.flow import stages
-        from pipelines.run import ray_beside
-
-        self.opened.store.check_writable()
-        self.opened.store.sweep()
-        trains = any(step.stage == "train" and step.action is not Action.REUSE for step in steps)
-        experiment, store = self.opened.experiment, self.opened.store
-        run = Run.of(experiment.as_json(), store.url, self.opened.profile.model_dump(mode="json"),
-                     remake=tuple(self.opened.planner.remake), path=self.record)
-        with ray_beside(self.opened, trains):
-            published = stages(run)
-        if published.refusals:
-            return Completed(name=REFUSED, message=f"{published.uri} is published and not champion: "
-                             + "; ".join(published.refusals))
-        return Completed(message=f"{published.uri} is published" + (" and champion" if published.promoted else ""))
-
-    def _ended(self, error: BaseException) -> State[Any]:
-        if self.stopped.asked:
-            return Cancelled(message="Stopped as it was asked to; started again, it goes on from its newest "
-                             "checkpoint.")
-        return Crashed(message=f"{str(error) or 'Stopped by SIGTERM'}; started again, it goes on from its newest "
-                       "checkpoint.")
-
-
 @flow(name="gan-pipelines", validate_parameters=False)
 def scheduled(
     experiment: dict[str, Any], store: str, profile: dict[str, Any] | str | None = None, remake: Iterable[str] = ()
@@ -154,8 +68,10 @@ def scheduled(
     try:
         with sigterm_interrupts():
             return outcome(open_values(experiment, store, profile, remake), begun, datetime.now(UTC))
-    except GanError as error:
-        return Failed(message=str(error))
+    except Exception as error:  # of the settings or the plan; what happens later is in the attempt's words already
+        if not isinstance(error, GanError):
+            get_run_logger().exception("not expected")
+        return Failed(message=paragraph(str(experiment.get("name")), "", error, "with this flow run"))
 
 
 def outcome(opened: Opened, begun: Begun, now: datetime) -> State[Any]:
@@ -168,7 +84,86 @@ def outcome(opened: Opened, begun: Begun, now: datetime) -> State[Any]:
     steps = opened.planner.plan()
     if all_there(steps):
         return ended_at_once(opened, steps)
-    return Course(opened, begun, record_path(opened.experiment.name, now)).state()
+    try:
+        return worked(opened, begun)
+    except AlreadyRunning as other:
+        return Completed(name=OVERLAPPING, message=f"Process {other.holder.pid} on {other.holder.host} is at work since "
+                         f"{other.holder.taken}; schedule.overlapping=skip")
+
+
+def worked(opened: Opened, begun: Begun) -> State[Any]:
+    """Does what there is to do, with the experiment's lock.  AlreadyRunning where the settings do not wait for it."""
+    made = None
+    try:
+        with ExitStack() as stack:
+            made = _attempt(opened, begun, stack)
+            _close_dead(made.lock.took_over, begun)
+            _publish(opened, made, stack)
+    except KeyboardInterrupt:
+        return _stopped(made, "stopped by SIGTERM")
+    if made.error is None:
+        nothing = all(result.status == REUSED for result in made.results)
+        return Completed(name=NOTHING_NEW if nothing else None, message=f"{made.published} is published")
+    if isinstance(made.error, Interrupted):
+        return _stopped(made, str(made.error).partition(";")[0])
+    if made.error.exit_code == GateRefused.exit_code:
+        return Completed(name=REFUSED, message=str(made.error))
+    return Failed(message=str(made.error))
+
+
+def _attempt(opened: Opened, begun: Begun, stack: ExitStack) -> Attempt:
+    """Waits for the lock where the settings say so."""
+    told = -1
+    while True:
+        try:
+            return stack.enter_context(attempt(opened.store, opened.experiment, opened.profile, opened.planner.remake,
+                                               by="schedule", flow_run=begun.id))
+        except AlreadyRunning as other:
+            if opened.experiment.schedule.overlapping == "skip":
+                raise
+            if other.holder.number != told:
+                told = other.holder.number
+                begun.say(f"waits: {other}")
+        time.sleep(LOOK_S)
+
+
+def _publish(opened: Opened, made: Attempt, stack: ExitStack) -> None:
+    """The stages.  GateRefused as `gan run` raises it."""
+    from pipelines.execute import Run
+    from pipelines.flow import stages
+    from pipelines.progress import following
+    from pipelines.run import ray_beside
+
+    opened.store.check_writable()
+    opened.store.sweep()
+    steps = opened.planner.plan()  # again: what one waited for may have made it
+    trains = any(step.stage == "train" and step.action is not Action.REUSE for step in steps)
+    stack.enter_context(ray_beside(opened, trains))
+    stack.enter_context(following(opened.store, opened.experiment, made.path, "starting Ray", made.log))
+    published = stages(Run.of(opened.experiment.as_json(), opened.store.url, opened.profile.model_dump(mode="json"),
+                              remake=tuple(opened.planner.remake), path=made.path))
+    made.published = published.uri
+    if published.refusals:
+        raise GateRefused("; ".join(published.refusals) + f"; {published.uri} is published and not champion")
+
+
+def _close_dead(dead: Holder | None, begun: Begun) -> None:
+    """The flow run of a process that died with the lock, unless it is this one, started again."""
+    if dead is None or not dead.flow_run or dead.flow_run == begun.id:
+        return
+    from pipelines.flow_runs import close_holders_run
+
+    with get_client(sync_client=True) as client:
+        if close_holders_run(client, dead):
+            begun.say(f"flow run {dead.flow_run} is closed: its process is gone")
+
+
+def _stopped(made: Attempt | None, how: str) -> State[Any]:
+    """Cancelled where somebody asked for it; else whatever ended the process may start it again."""
+    goes_on = "started again, it goes on from its newest checkpoint"
+    if made is not None and made.lock.why and not made.lock.lost.is_set():
+        return Cancelled(message=f"{made.lock.why}; {goes_on}")
+    return Crashed(message=f"{how}; {goes_on}")
 
 
 def open_values(
@@ -196,7 +191,7 @@ def all_there(steps: Iterable[Step]) -> bool:
 
 def ended_at_once(opened: Opened, steps: list[Step]) -> State[Any]:
     """The state of a run that found every result there; it is recorded in the store like any other."""
-    published = nothing_new(opened, steps)[-1].uri
+    published = nothing_new(opened, steps, by="schedule")[-1].uri
     return Completed(name=NOTHING_NEW, message=f"Nothing that {opened.experiment.name} depends on changed; {published}")
 
 

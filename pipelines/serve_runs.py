@@ -29,7 +29,7 @@ from pipelines.flow_runs import (
 from pipelines.interrupt import StopSignals
 
 TICK_S = 0.25  # between looks at the processes
-ASK_S = 2.0  # between questions to the server
+ASK_S = 1.0  # between questions to the server
 LONGEST_WAIT_S = 15.0  # between questions to a server that does not answer
 STOP_S = 120.0  # that a process has for a checkpoint
 LAST_WORDS_S = 20.0  # for a server that is away when this ends

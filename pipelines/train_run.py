@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from gan_core.errors import GanError
 from gan_core.store import Store
+from pipelines.attempt import attempt
 from pipelines.execute import Run
 from pipelines.plan import Action, Step
 from pipelines.progress import following
-from pipelines.records import read_record, record_path
 from pipelines.run import Opened, Outcome, nothing_new, open_to_run, ray_beside
 from pipelines.show import console, result_table
 
@@ -46,33 +44,35 @@ def train_experiment(
     """One run of the first two stages, shown as it goes.  ConfigError before anything starts; later errors are in the
     outcome.
     """
-    opened = open_to_run(path, store, overrides, profile, remake)
+    return train_opened(open_to_run(path, store, overrides, profile, remake), by="gan train")
+
+
+def train_opened(opened: Opened, by: str) -> TrainOutcome:
+    """The same of what is open to run.  by: the command that a record names."""
     steps = [step for step in opened.planner.plan() if step.stage in STAGES]
     if all(step.action is Action.REUSE for step in steps):
-        outcome = TrainOutcome(nothing_new(opened, steps), None, None)
+        outcome = TrainOutcome(nothing_new(opened, steps, by), None, None)
         console().print(f"nothing to do: {opened.experiment.name} is trained already")
     else:
-        outcome = _train(opened, steps)
+        outcome = _train(opened, steps, by)
     result_table(opened.store, opened.experiment, outcome)
     return outcome
 
 
-def _train(opened: Opened, steps: list[Step]) -> TrainOutcome:
+def _train(opened: Opened, steps: list[Step], by: str) -> TrainOutcome:
     store, experiment = opened.store, opened.experiment
-    record = record_path(experiment.name, datetime.now(UTC))
     trains = steps[-1].action is not Action.REUSE
-    error = None
-    with ray_beside(opened, trains), following(store, experiment, record, "starting Ray"):
+    with (
+        attempt(store, experiment, opened.profile, opened.planner.remake, by=by) as made,
+        ray_beside(opened, trains),
+        following(store, experiment, made.path, "starting Ray", made.log),
+    ):
         run = Run.of(
             experiment.as_json(),
             store.url,
             opened.profile.model_dump(mode="json"),
             remake=tuple(opened.planner.remake),
-            path=record,
+            path=made.path,
         )
-        try:
-            run.train(run.prepare())
-        except GanError as failed:
-            error = failed
-    found = read_record(store, record)
-    return TrainOutcome(found.results if found else (), None, error)
+        run.train(run.prepare())
+    return TrainOutcome(made.results, None, made.error)
