@@ -70,14 +70,14 @@ class Lab:
     def change(self) -> None:
         """New settings, so that the next run has work."""
         self.settings += 1
-        wanted = {**EXPERIMENT, "train": {**EXPERIMENT["train"], "images": 1280 + 64 * self.settings}}
+        wanted = {**EXPERIMENT, "train": {**EXPERIMENT["train"], "images": 1280 + 64 * self.settings},
+                  "schedule": {"interval": f"{self.interval}s"}}
         (self.folder / "experiment.yaml").write_text(json.dumps(wanted))  # YAML, too
         self.deploy()
 
     def deploy(self, *more: str) -> None:
-        """`gan deploy` at the interval."""
-        command = [*GAN, "deploy", *self.words, "--interval", f"{self.interval}s", *more]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        """`gan deploy`."""
+        done = subprocess.run([*GAN, "deploy", *self.words, *more], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
     def serve(self) -> None:
