@@ -180,7 +180,7 @@ def disturb(lab: Lab, runs: int, kills: list[str], dice: random.Random) -> datet
         if ended >= runs and not kills and ended >= quiet + UNDISTURBED:
             break
         if ended - changed >= CHANGE_EVERY and (kills or ended < runs):
-            changed = ended
+            changed = quiet = ended
             lab.change()
         at_work = lab.run_at_work()
         if at_work is not None and at_work.flow_run != seen[0]:
