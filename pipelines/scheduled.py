@@ -79,16 +79,16 @@ def outcome(opened: Opened, begun: Begun, now: datetime) -> State[Any]:
     late = lateness(opened, begun, now)
     if late is not None:
         late_after = opened.experiment.schedule.late_after
-        return Completed(name=LATE, message=f"It began {late} after its time; schedule.late=skip, schedule.late_after="
-                         f"{late_after}")
+        return Completed(name=LATE, message=f"It began {late} after its time; schedule.late=skip, "
+                         f"schedule.late_after={late_after}")
     steps = opened.planner.plan()
     if all_there(steps):
         return ended_at_once(opened, steps)
     try:
         return worked(opened, begun)
     except AlreadyRunning as other:
-        return Completed(name=OVERLAPPING, message=f"Process {other.holder.pid} on {other.holder.host} is at work since "
-                         f"{other.holder.taken}; schedule.overlapping=skip")
+        return Completed(name=OVERLAPPING, message=f"Process {other.holder.pid} on {other.holder.host} is at work "
+                         f"since {other.holder.taken}; schedule.overlapping=skip")
 
 
 def worked(opened: Opened, begun: Begun) -> State[Any]:
