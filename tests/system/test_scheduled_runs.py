@@ -26,8 +26,9 @@ TINY = settings("train.images=8192", "train.workers=1", "model.width=8", "train.
 @contextmanager
 def serving(server: PrefectServer, store: Path) -> Iterator[subprocess.Popen[str]]:
     """`gan serve`, and no process of it left afterwards."""
-    process = subprocess.Popen([*GAN, "serve", EXPERIMENT, "--store", str(store), *TINY], env=server.client().environment(),
-                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    command = [*GAN, "serve", EXPERIMENT, "--store", str(store), *TINY]
+    process = subprocess.Popen(command, env=server.client().environment(), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True)
     try:
         yield process
     finally:
