@@ -14,9 +14,12 @@ from uuid import UUID
 
 import psutil
 
+from pipelines.heartbeats import HEARTBEATS
+
 ENGINE = ("-m", "pipelines.run_scheduled")
 LAST_WORDS_BYTES = 2_000
 ENVIRONMENT = {
+    **HEARTBEATS,
     "PREFECT_CLIENT_MAX_RETRIES": "8",  # 2 + 4 + … + 256 s: a server may be away for eight minutes
     "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS": "false",  # whoever started the process says how it ended
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the server and the store have a run's log
