@@ -5,6 +5,7 @@ GanError                 exit 1
   DataError              exit 1   the person who owns the data set
     DamagedFile          exit 1   a stored file is not what its manifest says
   StoreError             exit 1   the operator: the store refused or lost something
+    Outage               exit 1   nobody: a store or a network does not answer now, and may later
   CheckpointError        exit 1   the operator: no checkpoint fits this run
   Superseded             exit 1   nobody: a newer start of the same run took over
   WorkersFailed          exit 1   the operator: training workers or a server kept dying
@@ -40,6 +41,10 @@ class DamagedFile(DataError):  # noqa: N818 - named for what happened, as the me
 
 class StoreError(GanError):
     """The object store refused an operation or lost an object."""
+
+
+class Outage(StoreError):  # noqa: N818
+    """A store or a network did not answer for longer than anyone waited; later the same work may succeed."""
 
 
 class CheckpointError(GanError):

@@ -22,7 +22,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from gan_core.errors import ConfigError, GanError, StoreError
+from gan_core.errors import ConfigError, GanError, Outage, StoreError
 from gan_core.outages import reason, transient, what_to_check
 
 PATIENCE, DEFAULT_PATIENCE_S = "GAN_STORE_PATIENCE_S", 60.0
@@ -52,8 +52,8 @@ class Patience:
     what: names the work in notes, as in "upload of checkpoint 10,240".  note: hears of the first failure and, when the
     `with` block ends well after one, of the success.  before_again: called before each further try.  give_up: once
     set, a failure is the last.
-    Raises StoreError with advice when the time is over, and at once for what a store refused; other OSErrors and
-    GanErrors that no patience helps as they come, and what packages raise of their own as StoreError.
+    Raises Outage with advice when the time is over, and StoreError at once for what a store refused; other OSErrors
+    and GanErrors that no patience helps as they come, and what packages raise of their own as StoreError.
     """
 
     def __init__(
@@ -121,8 +121,8 @@ class Patience:
             waited = f" for {_minutes(self._spent + took)}" if self.seconds else ""
             if self._give_up.is_set():
                 waited = " when training ended"
-            return StoreError(f"{self.what} failed{waited}: {reason(error)}; nothing that was finished is lost: when "
-                              "the store answers again, run the same command again")
+            return Outage(f"{self.what} failed{waited}: {reason(error)}; nothing that was finished is lost: when the "
+                          "store answers again, run the same command again")
         check = what_to_check(error)
         if check is None and isinstance(error, OSError):
             return None

@@ -27,7 +27,7 @@ from pipelines.profile import Profile
 from pipelines.records import RunRecord, StageResult, new_record, read_record, record_path, run_name, write_record
 from pipelines.run_log import RunLog, log_path
 
-Ended = Literal["done", "failed", "refused", "stopped"]
+Ended = Literal["done", "nothing new", "failed", "refused", "stopped"]
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Attempt:
         found = None
         with suppress(OSError, StoreError):
             found = read_record(self.store, self.path)
-        outcome, problem = _outcome(error), ""
+        outcome, problem = _outcome(error, found), ""
         if error is not None:
             problem = paragraph(self.experiment, found.stage if found else "", error, self.logs)
             problem += f"; {self.lock.why}" if self.lock.why else ""
@@ -122,9 +122,10 @@ def attempt(
             made.end(None)
 
 
-def _outcome(error: BaseException | None) -> Ended:
+def _outcome(error: BaseException | None, record: RunRecord | None) -> Ended:
     if error is None:
-        return "done"
+        reused = record is not None and record.results and all(one.status == "REUSED" for one in record.results)
+        return "nothing new" if reused else "done"
     if isinstance(error, GateRefused):
         return "refused"
     return "stopped" if isinstance(error, Interrupted) or not isinstance(error, Exception) else "failed"

@@ -17,6 +17,9 @@ def doctor(
     rounds: Annotated[
         int, typer.Option("--rounds", min=1, help="How often eight writers race for one object.")
     ] = 50,
+    notify: Annotated[
+        bool, typer.Option("--notify", help="Send a test message to each address in GAN_NOTIFY.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Says whether this machine and a store can be trusted.
@@ -38,7 +41,7 @@ def doctor(
 
     place, where = Store(store), load_profile(profile)
     with progress() as say:
-        machine = examine_machine(place, where, ray, say)
+        machine = examine_machine(place, where, ray, say, notify)
         kept = examine_store(place, rounds, say)
         if as_json:
             findings = [*machine, *kept]

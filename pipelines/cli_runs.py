@@ -44,7 +44,7 @@ def list_(
     limit: LimitOption = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """Runs, newest first: their state, the stage at work, how long they took, what they published.
+    """Runs, newest first, named by when they started (UTC): state, time taken, stage at work, version published.
 
     A run whose process died without a word is lost. To know that of another machine's takes up to half a minute.
 
@@ -61,8 +61,8 @@ def list_(
     elif not listed:
         typer.echo(f"no runs in {place.url} yet; `gan run EXPERIMENT.yaml` makes one", err=True)
     else:
-        print_table(["run", "state", "stage", "started", "seconds", "published", "by", "host"],
-                    [_row(place, run) for run in listed], whole=2)
+        head = ["run", "state", "seconds", "stage", "version", "by"]
+        print_table(head, [_row(place, run) for run in listed], whole=5)
 
 
 @runs.command()
@@ -155,10 +155,12 @@ def retry(
 
 
 def _row(store: Store, run: Listed) -> list[str]:
+    """A run's name to the second, which is when it started: enough to find it by."""
     from pipelines.runs import position
 
     record, done = run.record, position(store, run)
-    images = record.experiment.get("train", {}).get("images")
-    stage = record.stage if done is None else f"{record.stage} {done:,}/{images or 0:,}"
-    return [run.name, run.state.upper(), stage, record.started[:19], f"{run.seconds:.0f}",
-            record.published.rpartition("/")[2], record.by, record.host]
+    images = record.experiment.get("train", {}).get("images", 0)
+    stage = record.stage if done is None else f"{record.stage} {done:,}/{images:,}"
+    by = f"{record.by} on {record.host}" if record.host else ""
+    return [run.name.partition(".")[0], run.state.upper(), f"{run.seconds:.0f}", stage,
+            record.published.rpartition("/")[2], by]

@@ -20,8 +20,8 @@ from gan_core.published import model_names, whole_versions
 from gan_core.registry import SOURCES
 from gan_core.store import Store
 from pipelines.keys import FOLDERS, PREFIX_CHARS
-from pipelines.models import lineage
-from pipelines.records import RECORDS_READ, RunRecord, StageResult, record_path, write_record
+from pipelines.models import lineage, now
+from pipelines.records import RECORDS_READ, RunRecord, StageResult, new_record, record_path, write_record
 from pipelines.run import Opened
 
 SHARDS = FOLDERS["prepare"]
@@ -142,11 +142,15 @@ def record_prepared(opened: Opened, status: str, seconds: float) -> None:
     store, started = opened.store, datetime.now(UTC) - timedelta(seconds=seconds)
     step = opened.planner.step("prepare", {})
     result = StageResult(name="prepare", status=status, seconds=seconds, uri=store.uri(step.prefix))
-    record = RunRecord(
-        started=started.isoformat(timespec="seconds"),
-        experiment=opened.experiment.as_json(),
+    record = new_record(
+        opened.experiment.as_json(),
+        started,
+        by="gan dataset prepare",
+        store=store.url,
         stages={"prepare": step.record},
         results=(result,),
+        outcome="done",
+        ended=now(),
     )
     write_record(store, record_path(opened.experiment.name, started), record)
 

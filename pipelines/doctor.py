@@ -12,8 +12,12 @@ from pipelines import doctor_machine, doctor_services
 from pipelines.profile import Profile
 
 
-def examine_machine(store: Store, profile: Profile, with_ray: bool, say: Say) -> Iterator[Finding]:
-    """What runs here, and where it would keep things.  with_ray: starts Ray on this machine, where it has no other."""
+def examine_machine(
+    store: Store, profile: Profile, with_ray: bool, say: Say, with_message: bool = False
+) -> Iterator[Finding]:
+    """What runs here, and where it would keep things.  with_ray: starts Ray on this machine, where it has no other.
+    with_message: sends one to each address that is told of runs.
+    """
     say("versions")
     yield doctor_machine.packages()
     yield doctor_machine.processors()
@@ -25,6 +29,9 @@ def examine_machine(store: Store, profile: Profile, with_ray: bool, say: Say) ->
     yield doctor_services.ray(profile, with_ray)
     say("Prefect")
     yield doctor_services.prefect()
+    if with_message:
+        say("notifications")
+        yield from doctor_services.notifications()
 
 
 def examine_store(store: Store, rounds: int, say: Say) -> Iterator[Finding]:

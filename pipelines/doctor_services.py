@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from importlib.metadata import version
 
-from gan_core.probes.finding import Finding, good, probed, warning
+from gan_core.errors import ConfigError
+from gan_core.probes.finding import Finding, bad, good, probed, warning
 from pipelines.cluster import connect, stop_ray
+from pipelines.notify import Event, wanted
 from pipelines.profile import Profile
+from pipelines.send import addresses, send
 from pipelines.server import check_server, configured_server
 
 ANSWER_S = 10.0
+TEST_TITLE = "gan doctor: a test message"
 
 
 def ray(profile: Profile, start: bool) -> Finding:
@@ -56,6 +61,24 @@ def prefect() -> Finding:
                     "each run starts one of its own, 5 s; PREFECT_API_URL names one that stays")
     return probed("Prefect", lambda: _server(url), "runs stop before their first stage: start it, or unset "
                                                    "PREFECT_API_URL")
+
+
+def notifications() -> Iterator[Finding]:
+    """What came of a test message to each address that is told of runs."""
+    named = "Notifications"
+    try:
+        events = ", ".join(event for event in Event if event in wanted())
+    except ConfigError as error:
+        what, _, advice = str(error).partition("; ")
+        yield bad(named, what, advice)
+    else:
+        if not addresses():
+            yield warning(named, "GAN_NOTIFY names no address", "nobody is told of runs: name one there")
+        for answer in send(TEST_TITLE, f"Told of here: {events}.", "info"):
+            if answer.failed:
+                yield bad(named, f"{answer.address}: {answer.failed}", "nobody is told there: look at it in GAN_NOTIFY")
+            else:
+                yield good(named, f"{answer.address} took a test message", f"told of there: {events}")
 
 
 def _server(url: str) -> Finding:

@@ -54,6 +54,7 @@ class Run:
     record: RunRecord
     prefixes: dict[str, str] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    published: Published | None = None
     told: float = field(default_factory=time.monotonic)
 
     @staticmethod
@@ -155,10 +156,9 @@ class Run:
 
     def publish(self, trained: Trained, scored: Scored) -> Published:
         """A version of the trained generator with its scores, and the gate's verdict on it."""
-        published: list[Published] = []
 
         def work(step: Step) -> None:
-            published.append(publish(
+            self.published = publish(
                 self.store,
                 self.experiment,
                 key=step.key,
@@ -166,12 +166,12 @@ class Run:
                 scores_prefix=scored.prefix,
                 parents=(trained.parent(), scored.parent()),
                 beside=self._beside,
-            ))
-            self.prefixes["publish"] = version_prefix(self.experiment.name, published[0].version)
+            )
+            self.prefixes["publish"] = version_prefix(self.experiment.name, self.published.version)
 
         self._do("publish", work)
-        if published:
-            return published[0]
+        if self.published is not None:  # by an earlier try of this run, where what failed came after it
+            return self.published
         prefix = self.prefixes["publish"]
         return Published(self.store.uri(prefix), prefix.rpartition("/")[2], promoted=False, refusals=())
 
@@ -212,10 +212,20 @@ class Run:
                 work(step)
         self._result(stage, STATUS[step.action], begun)
 
+    def reused(self, stage: str) -> bool:
+        """Whether a stage's result was there before this run."""
+        return any(result.name == stage and result.status == STATUS[Action.REUSE] for result in self.record.results)
+
+    def waits(self, stage: str) -> None:
+        """Records that a stage which failed will be tried again; until then its failure is what became of it."""
+        with suppress(StoreError):
+            self._write(running=stage)
+
     @contextmanager
     def _told(self, stage: str, begun: Begun) -> Iterator[None]:
-        """Records that a stage is at work, and how it failed."""
-        self._write(running=stage, prefix=self.prefixes.setdefault(stage, ""))
+        """Records that a stage is at work, and how it failed.  What an earlier try left of it is gone."""
+        others = tuple(result for result in self.record.results if result.name != stage)
+        self._write(running=stage, prefix=self.prefixes.setdefault(stage, ""), results=others, error="")
         try:
             yield
         except DamagedFile as error:

@@ -6,23 +6,20 @@ done when its files are there.  Nothing is retried here that a person would have
 
 from __future__ import annotations
 
-import json
-from typing import Any, cast
-from uuid import UUID
+from typing import Any, ParamSpec, TypeVar
 
-from prefect import flow, task
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
+from prefect import Task, flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
 
-from gan_core.store import Store
+from pipelines.artifacts_prefect import Training, show_published, show_samples
 from pipelines.execute import Run
-from pipelines.follow import Follower, Progress
+from pipelines.follow import Follower
 from pipelines.handles import Published, Scored, Shards, Trained
+from pipelines.retries import Retries
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @flow(name="gan-pipelines", flow_run_name="{experiment[name]}", validate_parameters=False)
@@ -34,11 +31,11 @@ def pipeline(
 
 
 def stages(run: Run) -> Published:
-    """The DAG, within whatever flow calls it."""
-    shards = prepare(run)
-    trained = train(run, shards)
-    scored = evaluate(run, shards, trained)
-    return publish(run, trained, scored)
+    """The DAG, in whichever flow calls it."""
+    shards = _retried(prepare, run)(run)
+    trained = _retried(train, run)(run, shards)
+    scored = _retried(evaluate, run)(run, shards, trained)
+    return _retried(publish, run)(run, trained, scored)
 
 
 @task(cache_policy=NO_CACHE)
@@ -50,17 +47,10 @@ def prepare(run: Run) -> Shards:
 @task(cache_policy=NO_CACHE)
 def train(run: Run, shards: Shards) -> Trained:
     """Shards → trained generator."""
-    images = run.experiment.train.images
-    progress = cast(UUID, create_progress_artifact(
-        0.0, key="training", description=f"{run.experiment.name}: images seen"
-    ))
-
-    def tell(seen: Progress) -> None:
-        update_progress_artifact(progress, min(100.0, 100 * seen.position / images))
-
-    with Follower(run.store, lambda: run.prefixes.get("train", ""), tell):
+    shown = Training(run)
+    with Follower(run.store, lambda: run.prefixes.get("train", ""), shown.tell):
         trained = run.train(shards)
-    update_progress_artifact(progress, 100.0)
+    shown.done()
     return trained
 
 
@@ -68,9 +58,7 @@ def train(run: Run, shards: Shards) -> Trained:
 def evaluate(run: Run, shards: Shards, trained: Trained) -> Scored:
     """Trained generator → metrics, samples, report."""
     scored = run.evaluate(shards, trained)
-    metrics = json.loads(run.store.read(f"{scored.prefix}/metrics.json"))
-    create_table_artifact([{"metric": name, **measured} for name, measured in metrics.items()], key="metrics",
-                          description=f"{run.experiment.name}: {scored.uri}")
+    show_samples(run, scored)
     return scored
 
 
@@ -78,13 +66,16 @@ def evaluate(run: Run, shards: Shards, trained: Trained) -> Scored:
 def publish(run: Run, trained: Trained, scored: Scored) -> Published:
     """Trained generator and scores → version, gate, aliases."""
     published = run.publish(trained, scored)
-    create_markdown_artifact(_summary(run.store, published), key="published")
+    show_published(run, trained, published)
     return published
 
 
-def _summary(store: Store, published: Published) -> str:
-    stands = "champion" if published.promoted else "not promoted"
-    lines = [f"**{published.uri}** is whole and `latest`; {stands}.", ""]
-    lines += [f"- refused by the gate: {refusal}" for refusal in published.refusals]
-    lines += [f"- `{published.uri}/{file}`" for file in ("report.html", "samples.png", "README.md")]
-    return "\n".join([*lines, f"- store: `{store.url}`"])
+def _retried(stage: Task[P, R], run: Run) -> Task[P, R]:
+    """A stage's task with the further tries that the run's profile allows."""
+    retries = Retries.of(run.profile, stage.name, lambda: run.waits(stage.name))
+
+    def again(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+        return isinstance(state.data, BaseException) and retries.again(state.data)
+
+    return stage.with_options(
+        retries=len(retries.waits), retry_delay_seconds=list(retries.waits), retry_condition_fn=again)

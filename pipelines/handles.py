@@ -56,10 +56,11 @@ class Published:
     """A whole version.
 
     promoted: the gate let it through.  refusals: what the gate held against it, in the run that judged it;
-    empty in every later run.
+    empty in every later run.  judged: whether that was this run.
     """
 
     uri: str
     version: str
     promoted: bool
     refusals: tuple[str, ...]
+    judged: bool = False

@@ -158,6 +158,7 @@ class ExperimentLock:
             why = f"{asked['who']} asked it to stop: {asked['why']}"
         if why and not self.why:
             self.why = why
+            _log.warning("%s: %s", self.experiment, why)
             self.on_cancel()
 
 

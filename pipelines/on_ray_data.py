@@ -21,6 +21,7 @@ from gan_core.errors import GanError, WorkersFailed
 from gan_core.store import Store
 from pipelines.cluster import connect
 from pipelines.profile import Profile
+from pipelines.worker_errors import as_text, from_text
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -66,7 +67,7 @@ def _stream(
     try:
         for row in written.iter_rows():
             if row["error"]:
-                raise GanError(row["error"])
+                raise from_text(row["error"])
             yield Written.model_validate_json(row["written"])
     except RayError as error:
         raise WorkersFailed(f"a worker that prepares the data failed: {_last_line(error)}; the same command goes on "
@@ -91,7 +92,7 @@ def _write(row: dict[str, Any], index: ObjectRef[Index] | None) -> dict[str, str
             remember_index(writer.source, ray.get(index))
         written = writer.write(Part.model_validate_json(row["part"]))
     except GanError as error:
-        return {"written": "", "error": str(error)}
+        return {"written": "", "error": as_text(error)}
     return {"written": written.model_dump_json(), "error": ""}
 
 

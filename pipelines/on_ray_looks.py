@@ -16,6 +16,7 @@ from gan_core.metrics.look import BLOCK, Block, Looked
 from pipelines.cluster import connect
 from pipelines.looks import Place, Sight
 from pipelines.profile import Profile
+from pipelines.worker_errors import as_text, from_text
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -81,10 +82,10 @@ def _look(sight: str, block: Block) -> Looked | str:
     try:
         return Sight.model_validate_json(sight).look(block)
     except GanError as error:
-        return str(error)
+        return as_text(error)
 
 
 def _result(found: Looked | str) -> Looked:
     if isinstance(found, str):
-        raise GanError(found)
+        raise from_text(found)
     return found

@@ -38,6 +38,10 @@ class Profile(Config):
     workers: Count | Elastic | None = Field(
         None, description="training processes, instead of the experiment's train.workers")
     cpus_per_worker: Count = 1
+    retries: int = Field(
+        2, ge=0, le=10, description="further tries of a stage that failed for want of a store, a network or workers")
+    retry_wait_s: float = Field(
+        10, ge=0, description="seconds before the first of them, twice as long before each further one")
     ray: RayConfig = RayConfig()
 
     @property

@@ -5,7 +5,6 @@ Ray keeps nothing that is needed: checkpoints are the core's own, in the store, 
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
@@ -15,7 +14,6 @@ from typing import Any
 
 import ray.train
 
-from gan_core import errors
 from gan_core.config import experiment_from
 from gan_core.data.shards import open_shards
 from gan_core.errors import GanError, StoreError
@@ -27,6 +25,7 @@ from gan_core.train.patience import PatientStore
 from gan_core.train.report import Command, Trouble
 from pipelines.features import fd_domain_in
 from pipelines.stop import Orders
+from pipelines.worker_errors import as_text, from_text
 
 _here: RayReporter | None = None  # of the rank that this process is
 
@@ -84,9 +83,8 @@ def train_on_worker(config: dict[str, Any]) -> bool:
                 compare=partial(fd_domain_in, patient, config["features"]) if config["features"] else None,
             )
     except GanError as error:
-        record = json.dumps({"error": type(error).__name__, "message": str(error)})
         with suppress(StoreError):  # a full disk takes no record either; Ray carries the error's text
-            store.write(_failure(place, config["fit_id"]), record.encode())
+            store.write(_failure(place, config["fit_id"]), as_text(error).encode())
         raise
 
 
@@ -112,10 +110,10 @@ def checkpoint_now(timeout_s: float) -> bool:
 def raise_recorded(place: RunPlace, fit_id: str) -> None:
     """The error that ended this start of the run, raised again; nothing when there is none that a person can mend."""
     try:
-        record = json.loads(place.store.read(_failure(place, fit_id)))
+        told = place.store.read(_failure(place, fit_id)).decode()
     except FileNotFoundError:
         return
-    raise getattr(errors, record["error"])(record["message"])
+    raise from_text(told)
 
 
 def _failure(place: RunPlace, fit_id: str) -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from gan_core.store import Store
 from pipelines.attempt import attempt
 from pipelines.execute import Run
 from pipelines.plan import Action, Step
 from pipelines.progress import following
+from pipelines.retries import Retries
 from pipelines.run import Opened, Outcome, nothing_new, open_to_run, ray_beside
 from pipelines.show import console, result_table
 
 STAGES = ("prepare", "train")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -74,5 +76,10 @@ def _train(opened: Opened, steps: list[Step], by: str) -> TrainOutcome:
             remake=tuple(opened.planner.remake),
             path=made.path,
         )
-        run.train(run.prepare())
+        shards = _retried(run, "prepare", run.prepare)
+        _retried(run, "train", lambda: run.train(shards))
     return TrainOutcome(made.results, None, made.error)
+
+
+def _retried(run: Run, stage: str, work: Callable[[], T]) -> T:
+    return Retries.of(run.profile, stage, lambda: run.waits(stage))(work)

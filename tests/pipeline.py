@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -120,3 +122,19 @@ def wait_for_server(prefect: Prefect) -> None:
         except OSError:
             assert time.monotonic() < deadline, "the Prefect server did not start"
             time.sleep(0.2)
+
+
+def ask(prefect: Prefect, what: str) -> list[dict[str, Any]]:
+    """What a Prefect server lists."""
+    request = urllib.request.Request(f"{prefect.server}/{what}", b"{}", {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        listed: list[dict[str, Any]] = json.load(answer)
+    return listed
+
+
+def soon(holds: Callable[[], bool]) -> bool:
+    """Whether it holds within half a minute: a server records tasks from events, after the run."""
+    deadline = time.monotonic() + 30
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return holds()

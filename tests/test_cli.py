@@ -116,7 +116,8 @@ def test_plan_prints_json_for_machines_and_a_table_for_people(tmp_path, capsys):
 @pytest.mark.parametrize("command", [["run"], ["train"], ["plan"], ["sample"], ["explore"], ["compare"], ["doctor"],
                                      ["config", "show"],
                                      ["config", "schema"], ["models", "list"], ["models", "show"],
-                                     ["models", "verify"]])
+                                     ["models", "verify"], ["runs", "list"], ["runs", "show"], ["runs", "logs"],
+                                     ["runs", "cancel"], ["runs", "retry"]])
 def test_every_command_has_help_with_an_example(command, capsys):
     main_ok(capsys, *command, "--help")
     assert "Example: gan " in main_ok.printed  # type: ignore[attr-defined]
@@ -126,7 +127,8 @@ NOT_FOR_HELP = ("torch", "ray", "prefect", "numpy", "pyarrow", "fsspec", "s3fs",
                 "rich.progress", "rich.live", "gan_core.config", "gan_core.store", "gan_core.manifest")
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["compare"], ["doctor"], ["models"], ["dataset", "prepare"]])
+@pytest.mark.parametrize("command", [[], ["train"], ["compare"], ["doctor"], ["models"], ["runs"],
+                                     ["dataset", "prepare"]])
 def test_help_imports_nothing_that_a_command_works_with(command):
     not_wanted = NOT_FOR_HELP if command else (*NOT_FOR_HELP, "pydantic")  # typer itself reads options with it
     program = (

@@ -9,9 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ import pytest
 
 from gan_core.config import load_experiment
 from pipelines.keys import STAGES
-from tests.pipeline import EXPERIMENT, Prefect, free_port, gan, interrupt_once, only, run_until, settings
+from tests.pipeline import EXPERIMENT, Prefect, ask, free_port, gan, interrupt_once, only, run_until, settings, soon
 
 pytestmark = pytest.mark.slow
 
@@ -114,7 +111,8 @@ def test_a_change_of_evaluation_runs_evaluate_and_publish_only(evaluated_again):
 def test_a_configured_server_has_the_run_its_tasks_and_its_artifacts(served):
     assert soon(lambda: {run["name"].partition("-")[0] for run in ask(served, "task_runs/filter")} >= set(STAGES))
     kinds = {(artifact["key"], artifact["type"]) for artifact in ask(served, "artifacts/filter")}
-    assert kinds >= {("training", "progress"), ("metrics", "table"), ("published", "markdown")}
+    assert kinds >= {("digits-training", "progress"), ("digits-samples", "image"), ("digits-metrics", "table"),
+                     ("digits-version", "markdown")}
 
 
 def test_a_server_that_does_not_answer_is_named(finished, embedded):
@@ -240,22 +238,6 @@ def test_killed_before_in_and_after_a_checkpoint_training_ends_with_the_same_byt
 def rows(run: Path) -> list[dict[str, Any]]:
     """The curves of a finished run."""
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
-def ask(prefect: Prefect, what: str) -> list[dict[str, Any]]:
-    """What a Prefect server lists."""
-    request = urllib.request.Request(f"{prefect.server}/{what}", b"{}", {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as answer:
-        listed: list[dict[str, Any]] = json.load(answer)
-    return listed
-
-
-def soon(holds: Callable[[], bool]) -> bool:
-    """Whether it holds within half a minute: a server records tasks from events, after the run."""
-    deadline = time.monotonic() + 30
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.5)
-    return holds()
 
 
 def flip(file: Path) -> None:

@@ -107,6 +107,13 @@ def test_how_a_run_ended_is_in_its_record_and_in_its_log(
     assert record.ended
 
 
+def test_a_run_that_found_all_done_is_marked_so(store: Store, tiny: Experiment) -> None:
+    with attempt(store, tiny, Profile(), frozenset(), by="schedule") as made:
+        found = StageResult(name="prepare", status="REUSED", seconds=0.1, uri="")
+        write_record(store, made.path, record_of(store, made).model_copy(update={"results": (found,)}))
+    assert record_of(store, made).outcome == "nothing new"
+
+
 def test_what_nobody_expected_has_its_traceback_in_the_log(store: Store, tiny: Experiment) -> None:
     made = attempted(store, tiny, ZeroDivisionError("by nought"))
     log = runs.log_of(store, find_run(store, made.path.removeprefix("experiments/")[:12]))
@@ -204,7 +211,7 @@ def test_list_and_show_tell_machines_the_same_as_people(
     assert (listed["state"], listed["stage"], listed["run"]) == ("failed", "train", made.path[12:-5])
     assert shown["settings"]["name"] == "tiny"
     assert gan("runs", "list", "tiny", "--store", store.url) == 0
-    assert f"{listed['run']}  FAILED" in capsys.readouterr().out
+    assert f"{listed['run'][:20]}  FAILED" in capsys.readouterr().out
     assert gan("runs", "show", "tiny@latest", "--store", store.url) == 0
     assert "problem     tiny: train failed: a row is missing" in capsys.readouterr().out
 

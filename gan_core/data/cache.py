@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from gan_core.disk import no_room
-from gan_core.errors import ConfigError, DamagedFile, GanError, StoreError
+from gan_core.errors import ConfigError, DamagedFile, GanError, Outage, StoreError
 from gan_core.manifest import File, Manifest, sha256_of
+from gan_core.outages import transient
 from gan_core.store import Store
 
 BOUND, DEFAULT_BOUND = "GAN_CACHE_BYTES", 20 * 2**30
@@ -146,8 +147,9 @@ class Cache:
         except FileNotFoundError:
             raise DamagedFile(f"{uri}: is missing, though its manifest lists it") from None
         except Exception as error:  # every file system has its own; all mean the same to the operator
-            raise StoreError(f"{uri}: could not be fetched: {type(error).__name__}: {error}; "
-                             "run the same command again when the store answers") from error
+            kind = Outage if transient(error) else StoreError
+            raise kind(f"{uri}: could not be fetched: {type(error).__name__}: {error}; "
+                       "run the same command again when the store answers") from error
         if not is_whole(arrived, file):
             raise DamagedFile(f"{uri}: is damaged: its size or sha256 is not its manifest's")
         arrived.replace(self._folder / file.path)

@@ -19,8 +19,9 @@ from gan_core.data.layout import Layout, layout_of, misfit, most_common, record_
 from gan_core.data.parts import SHARD_BYTES, Part, Written, noted, put_note, put_set, put_shard
 from gan_core.data.source import SPLITS, Bad, Example, Source, source_of
 from gan_core.data.transforms import apply
-from gan_core.errors import DataError, GanError, StoreError
+from gan_core.errors import DataError, GanError, Outage, StoreError
 from gan_core.manifest import MANIFEST, Parent
+from gan_core.outages import transient
 from gan_core.store import Store
 from gan_core.transforms import Transform
 
@@ -66,15 +67,15 @@ class PartWriter:
         return written
 
     def _read(self, part: Part) -> Iterator[Example | Bad]:
-        """A part's items.  StoreError where reading breaks off, as a network does: that says nothing of the items."""
+        """A part's items.  StoreError where reading breaks off, which says nothing of them; Outage of a network."""
         try:
             yield from self.source.part(part.split, part.start, part.stop)
         except GanError:
             raise
         except Exception as error:
-            raise StoreError(f"{part.split} items {part.start:,} to {part.stop:,}: reading broke off: "
-                             f"{type(error).__name__}: {error}; the same command goes on with what is missing"
-                             ) from error
+            kind = Outage if transient(error) else StoreError
+            raise kind(f"{part.split} items {part.start:,} to {part.stop:,}: reading broke off: "
+                       f"{type(error).__name__}: {error}; the same command goes on with what is missing") from error
 
     def _usable(self, item: Example | Bad) -> Example | str:
         """The item as it is to be stored, or why it cannot be."""

@@ -83,7 +83,7 @@ def publish(
     verdict = _judged(store, name, version, gate, beside)
     with contextlib.suppress(FileExistsError):  # another process judged the same numbers by the same rules
         store.create(gate_path(name, version, gate), verdict.model_dump_json(indent=1).encode())
-    return Published(uri, version, promoted=verdict.passed, refusals=verdict.refusals)
+    return Published(uri, version, promoted=verdict.passed, refusals=verdict.refusals, judged=True)
 
 
 def _judged(store: Store, name: str, version: str, gate: Mapping[str, Bound], beside: Beside) -> Verdict:

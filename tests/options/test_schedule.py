@@ -16,7 +16,8 @@ Make = Callable[..., Experiment]
 
 
 @pytest.mark.parametrize(("text", "span"), [
-    ("30s", timedelta(seconds=30)), ("90m", timedelta(minutes=90)), ("6h", timedelta(hours=6)), ("1d", timedelta(days=1)),
+    ("30s", timedelta(seconds=30)), ("90m", timedelta(minutes=90)), ("6h", timedelta(hours=6)),
+    ("1d", timedelta(days=1)),
 ])
 def test_a_span_of_time_is_a_number_and_a_unit(text: str, span: timedelta) -> None:
     assert duration(text) == span

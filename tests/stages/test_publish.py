@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ def test_publishing_again_finds_the_version_and_changes_nothing(store: Store) ->
     first = publish_one(store)
     before = store.sizes("models")
     again = publish_as(store, "p1", "runs/r1", "scores/e1")
-    assert (again, store.sizes("models")) == (first, before)
+    assert (again, store.sizes("models")) == (replace(first, judged=False), before)
 
 
 def test_only_the_run_that_judged_reports_refusals(store: Store) -> None:
