@@ -32,7 +32,7 @@ from prefect.states import Scheduled
 from gan_core.manifest import tool_versions
 from gan_core.store import Store
 
-ROOT = Path(__file__).parents[1]
+SCRIPT = Path(__file__).parents[1] / "infra" / "local" / "prefect.sh"
 GAN = (sys.executable, "-m", "pipelines.cli")
 LOOK_S = 0.05
 LIMIT_S = 300.0
@@ -71,8 +71,8 @@ class LocalServer:
 
     def do(self, *words: str) -> None:
         """One command of the script."""
-        told = {**os.environ, "PREFECT_LOCAL_HOME": f"{self._home.name}/server", "PREFECT_LOCAL_PYTHON": sys.executable}
-        subprocess.run([ROOT / "infra" / "local" / "prefect.sh", *words], env=told, check=True, stdout=subprocess.DEVNULL)
+        told = {"PREFECT_LOCAL_HOME": f"{self._home.name}/server", "PREFECT_LOCAL_PYTHON": sys.executable}
+        subprocess.run([SCRIPT, *words], env={**os.environ, **told}, check=True, stdout=subprocess.DEVNULL)
 
     def environment(self) -> dict[str, str]:
         """Of a process whose runs are recorded there."""
@@ -113,7 +113,8 @@ def around_training(words: list[str]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         total, outcome = timed([*GAN, "run", *words, "--store", folder, "--json"])
         placing = seconds_until_training(Store(folder), next(Path(folder).glob("runs/*")))
-    return total - sum(stage["seconds"] for stage in outcome["stages"]) + placing
+    work: float = sum(stage["seconds"] for stage in outcome["stages"])
+    return total - work + placing
 
 
 def empty_flow() -> float:
@@ -145,16 +146,16 @@ def one_run(client: SyncPrefectClient, serving: subprocess.Popen[bytes]) -> tupl
         assert time.monotonic() < deadline, f"still {now.state_name} after {LIMIT_S:.0f} s"
         peak = max(peak, *(megabytes(child) for child in children(serving.pid)), 0.0)
         time.sleep(LOOK_S)
-    assert now.state.is_completed() and now.end_time is not None, now.state
-    return (now.end_time - due).total_seconds(), peak
+    assert now.state.is_completed(), now.state
+    return now.state.timestamp.timestamp() - due.timestamp(), peak
 
 
 def children(pid: int) -> list[psutil.Process]:
     """All processes below one."""
-    try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
+    found: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        found = psutil.Process(pid).children(recursive=True)
+    return found
 
 
 def megabytes(process: psutil.Process) -> float:

@@ -63,6 +63,7 @@ def deploy(
 
     Example: gan deploy configs/digits.yaml --interval 6h --dry-run
     """
+    from pipelines.automations import ensure_automations, wanted_automations
     from pipelines.deploy import apply, changes, check_pool, prefect_client, registered
 
     plugin_files.use(plugin or [])
@@ -76,8 +77,10 @@ def deploy(
         id_ = now.id if now is not None else None
         if found and not dry_run:
             id_ = apply(client, now, wanted)
+        automations = ensure_automations(client, wanted_automations(client), dry_run=dry_run)
     status = "created" if now is None else "changed" if found else "unchanged"
-    told = {"deployment": wanted.name, "id": None if id_ is None else str(id_), "status": status, "dry_run": dry_run}
+    told = {"deployment": wanted.name, "id": None if id_ is None else str(id_), "status": status, "dry_run": dry_run,
+            "automations": automations}
     (_print_json if as_json else _print_lines)(told, wanted, found, store)
 
 
@@ -146,4 +149,5 @@ def _print_lines(told: dict[str, Any], wanted: Wanted, found: list[Change], stor
         lines.append(f"  schedule: {wanted.schedule}; executed by {runner}")
     else:
         lines += [f"  {change}" for change in found]
+    lines += [f"  {line}" for line in told["automations"]]
     console().print("\n".join(lines), soft_wrap=True)

@@ -24,6 +24,7 @@ from pydantic.json_schema import models_json_schema
 from gan_core.config import Experiment, ScheduleConfig, experiment_class
 from gan_core.errors import ConfigError, WorkersFailed
 from gan_core.store import Store
+from pipelines.heartbeats import HEARTBEATS
 from pipelines.keys import STAGES
 from pipelines.profile import Profile
 from pipelines.server import check_server, configured_server
@@ -160,6 +161,8 @@ def apply(client: SyncPrefectClient, now: DeploymentResponse | None, wanted: Wan
         "work_pool_name": wanted.pool,
         "description": f"Runs what is new of {wanted.experiment.name}, on {wanted.store}.",
     }
+    if wanted.pool is not None:
+        fields["job_variables"] = _with_heartbeats(now.job_variables if now is not None else {})
     schedule = prefect_schedule(wanted.experiment.schedule)
     if now is None:
         schedules = [] if schedule is None else [DeploymentScheduleCreate(schedule=schedule, active=True)]
@@ -172,6 +175,11 @@ def apply(client: SyncPrefectClient, now: DeploymentResponse | None, wanted: Wan
         fields["paused"] = wanted.paused
     client.update_deployment(now.id, DeploymentUpdate(**fields))
     return now.id
+
+
+def _with_heartbeats(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """A pool's variables of a deployment, so that its processes tell that they are alive as often as ours."""
+    return {**variables, "env": {**variables.get("env", {}), **HEARTBEATS}}
 
 
 def prefect_schedule(schedule: ScheduleConfig) -> CronSchedule | IntervalSchedule | None:

@@ -14,9 +14,12 @@ from uuid import UUID
 
 import psutil
 
+from pipelines.heartbeats import HEARTBEATS
+
 ENGINE = ("-m", "pipelines.run_scheduled")
 LAST_WORDS_BYTES = 2_000
 ENVIRONMENT = {
+    **HEARTBEATS,
     "PREFECT_CLIENT_MAX_RETRIES": "8",  # 2 + 4 + … + 256 s: a server may be away for eight minutes
     "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS": "false",  # whoever started the process says how it ended
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the server and the store have a run's log
@@ -26,12 +29,16 @@ ENVIRONMENT = {
 
 @dataclass
 class FlowProcess:
-    """A flow run's process, whoever started it."""
+    """A flow run's process, whoever started it.
+
+    errors: its standard error, until it has ended.  code, words: then its status and the last line there, where known.
+    """
 
     flow_run: UUID
     process: psutil.Process
     errors: IO[bytes] | None = None
     code: int | None = None
+    words: str = ""
 
     @staticmethod
     def start(flow_run: UUID) -> FlowProcess:
@@ -59,6 +66,10 @@ class FlowProcess:
             self.code = self.process.wait(timeout=0)
         except psutil.TimeoutExpired:
             return self._is_zombie()
+        if self.errors is not None:
+            self.words = _last_line(self.errors)
+            self.errors.close()
+            self.errors = None
         return True
 
     def _is_zombie(self) -> bool:
@@ -74,16 +85,9 @@ class FlowProcess:
         if self.code is not None and self.code < 0:
             with suppress(ValueError):
                 return f"ended by {signal.Signals(-self.code).name}"
-        return f"ended with status {self.code}{self._last_words()}" if self.code is not None else "is gone"
-
-    def _last_words(self) -> str:
-        """The last line on its standard error."""
-        if self.errors is None:
-            return ""
-        self.errors.seek(0, os.SEEK_END)
-        self.errors.seek(max(0, self.errors.tell() - LAST_WORDS_BYTES))
-        lines = self.errors.read().decode(errors="replace").strip().splitlines()
-        return f": {lines[-1]}" if lines else ""
+        if self.code is None:
+            return "is gone"
+        return f"ended with status {self.code}" + (f": {self.words}" if self.words else "")
 
     def stop(self) -> None:
         """Asks it to end after a checkpoint."""
@@ -96,3 +100,10 @@ class FlowProcess:
             for process in [*self.process.children(recursive=True), self.process]:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
+
+
+def _last_line(file: IO[bytes]) -> str:
+    file.seek(0, os.SEEK_END)
+    file.seek(max(0, file.tell() - LAST_WORDS_BYTES))
+    lines = file.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""

@@ -5,11 +5,14 @@ Who took a run is in its Pending state's message until its process is there, the
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import psutil
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     DeploymentFilter,
@@ -28,6 +31,7 @@ from pipelines.holders import Holder, lives, newest
 
 AHEAD = timedelta(seconds=3)  # a process takes about so long to start, and waits for its time itself
 RESTART_S = (10.0, 60.0)  # after a crash of a scheduled run: so often, and so much later
+TAKEN = re.compile(r"taken by (?P<pid>\d+) on (?P<host>.+)")
 AT_WORK = (StateType.RUNNING, StateType.PENDING, StateType.CANCELLING)
 
 
@@ -47,9 +51,12 @@ def runs_due(client: SyncPrefectClient, deployments: Iterable[UUID]) -> list[Flo
 
 
 def take(client: SyncPrefectClient, run: FlowRun) -> bool:
-    """Whether this machine may execute a run: of several that ask, one may."""
-    taken: State[object] = Pending(message=f"taken by {socket.gethostname()}")
-    answer = client.set_flow_run_state(run.id, taken)
+    """Whether this process may execute a run: of several that ask, one may."""
+    taken: State[object] = Pending(message=f"taken by {os.getpid()} on {socket.gethostname()}")
+    try:
+        answer = client.set_flow_run_state(run.id, taken)
+    except ObjectNotFound:  # deleted a moment ago
+        return False
     return answer.status == SetStateStatus.ACCEPT
 
 
@@ -59,16 +66,19 @@ def note_process(client: SyncPrefectClient, flow_run: UUID, pid: int) -> None:
 
 
 def was_here(run: FlowRun) -> bool:
-    """Whether a run that the server believes to be at work was taken by this machine."""
+    """Whether a run without a process was executed on this machine, or taken by a service that is gone from it."""
     host = socket.gethostname()
-    if run.infrastructure_pid:
-        return run.infrastructure_pid.startswith(f"{host}:")
-    return run.state is not None and run.state.message == f"taken by {host}"
+    if run.state is not None and (taken := TAKEN.fullmatch(run.state.message or "")):
+        return taken["host"] == host and not psutil.pid_exists(int(taken["pid"]))
+    return (run.infrastructure_pid or "").startswith(f"{host}:")
 
 
 def dead_holder(run: FlowRun) -> Holder | None:
-    """Who had the experiment's lock for this run and is dead; takes up to a lease where that was another machine."""
-    store, name = Store(run.parameters["store"]), run.parameters["experiment"]["name"]
+    """Who had the experiment's lock for this run and is dead; takes up to a lease where that was another machine.
+
+    GanError when the store does not answer.
+    """
+    store, name = Store(str(run.parameters.get("store"))), str(run.parameters.get("experiment", {}).get("name"))
     _, holder = newest(store, name)
     if holder is None or holder.flow_run != str(run.id) or lives(store, name, holder):
         return None
@@ -78,8 +88,8 @@ def dead_holder(run: FlowRun) -> Holder | None:
 def settle(client: SyncPrefectClient, flow_run: UUID, how: str, *, stopped: bool = False) -> str:
     """Has the server know what became of a run whose process is gone, and returns that in words.
 
-    how: the process ended.  stopped: this machine's service ended it, so that it goes on with the next.  A scheduled
-    run that crashed is started again, at most len(RESTART_S) times, unless somebody cancelled it.
+    how: it ended, after 'Its process'.  stopped: this machine's service ended it, so that it goes on with the next.  A
+    scheduled run that crashed is started again, at most len(RESTART_S) times, unless somebody cancelled it.
     """
     try:
         run = client.read_flow_run(flow_run)
@@ -101,7 +111,7 @@ def settle(client: SyncPrefectClient, flow_run: UUID, how: str, *, stopped: bool
 
 
 def _crashed(client: SyncPrefectClient, run: FlowRun, how: str) -> str:
-    message = f"Its process on {socket.gethostname()} {how}."
+    message = f"Its process {how}."
     if run.state is None or not run.state.is_crashed():
         client.set_flow_run_state(run.id, Crashed(message=message), force=True)
     elif run.state.message:

@@ -35,6 +35,7 @@ from gan_core.errors import GanError, GateRefused, Interrupted
 from gan_core.store import Store
 from pipelines.attempt import Attempt, attempt
 from pipelines.failure import paragraph
+from pipelines.handles import Published
 from pipelines.interrupt import Terminated
 from pipelines.lock import AlreadyRunning, Holder
 from pipelines.plan import Action, Planner, Step
@@ -71,39 +72,47 @@ def scheduled(
     except Exception as error:  # of the settings or the plan; what happens later is in the attempt's words already
         if not isinstance(error, GanError):
             get_run_logger().exception("not expected")
-        return Failed(message=paragraph(str(experiment.get("name")), "", error, "with this flow run"))
+        message = paragraph(str(experiment.get("name")), "", error, "with this flow run")
+        _tell("failed", f"{experiment.get('name')}: failed", message)
+        return Failed(message=message)
 
 
 def outcome(opened: Opened, begun: Begun, now: datetime) -> State[Any]:
     """What becomes of a run that begins now."""
-    late = lateness(opened, begun, now)
+    late, schedule = lateness(opened, begun, now), opened.experiment.schedule
     if late is not None:
-        late_after = opened.experiment.schedule.late_after
-        return Completed(name=LATE, message=f"It began {late} after its time; schedule.late=skip, schedule.late_after="
-                         f"{late_after}")
+        how = (f"It began {late} after its time; schedule.late={schedule.late}, "
+               f"schedule.late_after={schedule.late_after}")
+        _tell("late", f"{opened.experiment.name}: late", how)
+        if schedule.late == "skip":
+            return Completed(name=LATE, message=how)
     steps = opened.planner.plan()
     if all_there(steps):
         return ended_at_once(opened, steps)
     try:
         return worked(opened, begun)
     except AlreadyRunning as other:
-        return Completed(name=OVERLAPPING, message=f"Process {other.holder.pid} on {other.holder.host} is at work since "
-                         f"{other.holder.taken}; schedule.overlapping=skip")
+        return Completed(name=OVERLAPPING, message=f"Process {other.holder.pid} on {other.holder.host} is at work "
+                         f"since {other.holder.taken}; schedule.overlapping=skip")
 
 
 def worked(opened: Opened, begun: Begun) -> State[Any]:
     """Does what there is to do, with the experiment's lock.  AlreadyRunning where the settings do not wait for it."""
-    made = None
+    made, published = None, None
     try:
         with ExitStack() as stack:
             made = _attempt(opened, begun, stack)
             _close_dead(made.lock.took_over, begun)
-            _publish(opened, made, stack)
+            published = _publish(opened, stack, made)
+            made.published = published.uri
+            if published.refusals:
+                raise GateRefused(f"{'; '.join(published.refusals)}; {published.uri} is published and not champion")
     except KeyboardInterrupt:
         return _stopped(made, "stopped by SIGTERM")
+    _tell_outcome(opened, published, made)
     if made.error is None:
-        nothing = all(result.status == REUSED for result in made.results)
-        return Completed(name=NOTHING_NEW if nothing else None, message=f"{made.published} is published")
+        nothing_new_in_it = {result.status for result in made.results} == {REUSED}
+        return Completed(name=NOTHING_NEW if nothing_new_in_it else None, message=f"{made.published} is published")
     if isinstance(made.error, Interrupted):
         return _stopped(made, str(made.error).partition(";")[0])
     if made.error.exit_code == GateRefused.exit_code:
@@ -127,8 +136,8 @@ def _attempt(opened: Opened, begun: Begun, stack: ExitStack) -> Attempt:
         time.sleep(LOOK_S)
 
 
-def _publish(opened: Opened, made: Attempt, stack: ExitStack) -> None:
-    """The stages.  GateRefused as `gan run` raises it."""
+def _publish(opened: Opened, stack: ExitStack, made: Attempt) -> Published:
+    """The stages, with Ray for as long as the stack is open."""
     from pipelines.execute import Run
     from pipelines.flow import stages
     from pipelines.progress import following
@@ -140,11 +149,8 @@ def _publish(opened: Opened, made: Attempt, stack: ExitStack) -> None:
     trains = any(step.stage == "train" and step.action is not Action.REUSE for step in steps)
     stack.enter_context(ray_beside(opened, trains))
     stack.enter_context(following(opened.store, opened.experiment, made.path, "starting Ray", made.log))
-    published = stages(Run.of(opened.experiment.as_json(), opened.store.url, opened.profile.model_dump(mode="json"),
-                              remake=tuple(opened.planner.remake), path=made.path))
-    made.published = published.uri
-    if published.refusals:
-        raise GateRefused("; ".join(published.refusals) + f"; {published.uri} is published and not champion")
+    return stages(Run.of(opened.experiment.as_json(), opened.store.url, opened.profile.model_dump(mode="json"),
+                         remake=tuple(opened.planner.remake), path=made.path))
 
 
 def _close_dead(dead: Holder | None, begun: Begun) -> None:
@@ -156,6 +162,21 @@ def _close_dead(dead: Holder | None, begun: Begun) -> None:
     with get_client(sync_client=True) as client:
         if close_holders_run(client, dead):
             begun.say(f"flow run {dead.flow_run} is closed: its process is gone")
+
+
+def _tell_outcome(opened: Opened, published: Published | None, made: Attempt) -> None:
+    """Tells whoever GAN_NOTIFY names."""
+    from pipelines.notify import tell_outcome
+
+    ended = published or made.error
+    if ended is not None:
+        tell_outcome(opened.store, opened.experiment, ended, str(made.error or ""))
+
+
+def _tell(event: str, title: str, text: str) -> None:
+    from pipelines.notify import Event, tell
+
+    tell(Event(event), title, text)
 
 
 def _stopped(made: Attempt | None, how: str) -> State[Any]:
@@ -176,12 +197,11 @@ def open_values(
 
 
 def lateness(opened: Opened, begun: Begun, now: datetime) -> timedelta | None:
-    """How late a run is that should be skipped for it; None for all others.  One that had begun already is not late."""
-    schedule = opened.experiment.schedule
-    if schedule.late == "run" or begun.due is None or begun.attempt > 1:
+    """How late a run is by its settings; None for one that is not, and for one that had begun already."""
+    if begun.due is None or begun.attempt > 1:
         return None
     late = timedelta(seconds=round((now - begun.due).total_seconds()))
-    return late if late >= schedule.is_late_after else None
+    return late if late >= opened.experiment.schedule.is_late_after else None
 
 
 def all_there(steps: Iterable[Step]) -> bool:

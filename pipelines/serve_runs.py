@@ -6,18 +6,19 @@ it depend on Prefect's server answering: while that is away runs go on, and what
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from httpx import HTTPStatusError, TransportError
+from httpx import HTTPError
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 
+from gan_core.errors import GanError
 from pipelines.flow_processes import FlowProcess
 from pipelines.flow_runs import (
-    close_holders_run,
     dead_holder,
     note_process,
     runs_at_work,
@@ -37,17 +38,21 @@ LAST_WORDS_S = 20.0  # for a server that is away when this ends
 
 @dataclass
 class Served:
-    """A run and its process; None when that is gone.  cancelled: when it was told to end because the run was."""
+    """A run and its process.  None when that is gone; `gone` then says how.
+
+    cancelled: when it was told to end because the run was.
+    """
 
     run: FlowRun
     process: FlowProcess | None
+    gone: str = f"on {socket.gethostname()} is gone"
     since: float = field(default_factory=time.monotonic)
     cancelled: float | None = None
 
     @property
     def how(self) -> str:
         """What is known of the process's end."""
-        return self.process.how if self.process else "is gone"
+        return f"on {socket.gethostname()} {self.process.how}" if self.process else self.gone
 
 
 @dataclass
@@ -87,13 +92,11 @@ class Service:
         """Whether the server answered; a server that does not is asked again, ever less often."""
         try:
             ask()
-        except (TransportError, HTTPStatusError) as error:
-            if isinstance(error, HTTPStatusError) and error.response.status_code < 500:
-                raise
+        except HTTPError as error:
             self._refusals += 1
             if self._refusals == 1:
-                self.say(f"the Prefect server does not answer ({error or type(error).__name__}); runs at work go on: "
-                         f"{len(self.at_work)}")
+                why = (str(error) or type(error).__name__).splitlines()[0]
+                self.say(f"the Prefect server does not answer ({why}); runs at work go on: {len(self.at_work)}")
             self._ask_at = time.monotonic() + min(LONGEST_WAIT_S, 2.0**self._refusals)
             return False
         if self._refusals:
@@ -121,8 +124,17 @@ class Service:
                 self.at_work.append(Served(run, process))
             elif was_here(run):
                 self.ended.append(Served(run, None))
-            elif (dead := dead_holder(run)) is not None and close_holders_run(self.client, dead):
-                self.say(f"{self._called(run)}  is closed: its process {dead.pid} on {dead.host} is gone")
+            elif (gone := self._gone_elsewhere(run)) is not None:
+                self.ended.append(Served(run, None, gone))
+
+    def _gone_elsewhere(self, run: FlowRun) -> str | None:
+        """Which process of another machine, or of this one by another name, had the lock for a run and is dead."""
+        try:
+            dead = dead_holder(run)
+        except GanError as error:
+            self.say(f"{self._called(run)}  may be at work or not: {error}")
+            return None
+        return None if dead is None else f"{dead.pid} on {dead.host} is gone"
 
     def _tell_ended(self, stopped: bool) -> None:
         while self.ended:

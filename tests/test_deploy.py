@@ -24,7 +24,7 @@ from prefect.utilities.schema_tools.validation import is_valid_schema, validate
 from gan_core.config import Experiment, load_experiment
 from gan_core.errors import ConfigError
 from gan_core.store import Store
-from pipelines import flow_runs
+from pipelines import flow_processes, flow_runs
 from pipelines.cli import main
 from pipelines.deploy import apply, changes, check_pool, parameter_schema, registered, wanted_deployment
 from pipelines.flow_processes import FlowProcess
@@ -343,8 +343,10 @@ def test_runs_at_work_when_a_service_stops_go_on_with_the_next(
     assert [process.flow_run for process in started] == [run.id, run.id]
 
 
-def test_how_a_process_ended_is_told_with_its_last_words() -> None:
+def test_how_a_process_ended_is_told_with_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flow_processes, "ENGINE", ("-m", "pipelines.no_such_module"))
     process = FlowProcess.start(UUID(int=0))
     process.process.wait(timeout=120)
     assert process.ended
     assert process.how.startswith("ended with status 1: ")
+    assert process.how.endswith("No module named pipelines.no_such_module")

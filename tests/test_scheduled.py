@@ -12,10 +12,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gan_core.config import Experiment
-from gan_core.errors import ConfigError, DataError, GateRefused, Interrupted
+from gan_core.errors import ConfigError, DataError, Interrupted
 from gan_core.store import Store
-from pipelines import scheduled
+from pipelines import notify, scheduled
 from pipelines.attempt import Attempt
+from pipelines.handles import Published
 from pipelines.lock import ExperimentLock, ask_to_cancel
 from pipelines.plan import Planner
 from pipelines.profile import Profile
@@ -36,45 +37,73 @@ def opened(store: Store, experiment: Experiment) -> Opened:
     return Opened(experiment, Profile(), store, Planner(store, experiment))
 
 
-def stages_do(monkeypatch: pytest.MonkeyPatch, work: Callable[[Attempt], None]) -> None:
+def stages_do(monkeypatch: pytest.MonkeyPatch, work: Callable[[Attempt], Published]) -> None:
     """Has the stages replaced by `work`."""
-    def publish(opened: Opened, made: Attempt, stack: ExitStack) -> None:
-        work(made)
+    def publish(opened: Opened, stack: ExitStack, made: Attempt) -> Published:
+        return work(made)
 
     monkeypatch.setattr(scheduled, "_publish", publish)
 
 
-def raises(error: BaseException) -> Callable[[Attempt], None]:
-    def work(made: Attempt) -> None:
+def raises(error: BaseException) -> Callable[[Attempt], Published]:
+    def work(made: Attempt) -> Published:
         raise error
 
     return work
 
 
-def publishes(made: Attempt) -> None:
-    made.published = "file:///models/tiny/versions/0001"
+def publishes(made: Attempt) -> Published:
+    return Published("file:///models/tiny/versions/0001", "0001", True, ())
 
 
-@pytest.mark.parametrize(("late", "begun", "expected"), [
-    ("skip", Begun(due=NOON - timedelta(minutes=29)), None),
-    ("skip", Begun(due=NOON - timedelta(minutes=31)), timedelta(minutes=31)),
-    ("run", Begun(due=NOON - timedelta(days=1)), None),
-    ("skip", Begun(due=NOON - timedelta(days=1), attempt=2), None),
-    ("skip", Begun(), None),
+def is_refused(made: Attempt) -> Published:
+    return Published("file:///models/tiny/versions/0001", "0001", False, ("coverage is 0.2",))
+
+
+@pytest.fixture(autouse=True)
+def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What people are told, in place of addresses that hear it."""
+    heard: list[tuple[str, str]] = []
+    monkeypatch.setattr(notify, "tell", lambda event, title, text: heard.append((str(event), text)))
+
+    def outcome_told(store: Store, of: Experiment, ended: Published | BaseException, text: str = "") -> None:
+        heard.append((type(ended).__name__, text))
+
+    monkeypatch.setattr(notify, "tell_outcome", outcome_told)
+    return heard
+
+
+@pytest.mark.parametrize(("begun", "expected"), [
+    (Begun(due=NOON - timedelta(minutes=29)), None),
+    (Begun(due=NOON - timedelta(minutes=31)), timedelta(minutes=31)),
+    (Begun(due=NOON - timedelta(days=1), attempt=2), None),
+    (Begun(), None),
 ])
 def test_a_run_is_late_by_its_settings_unless_it_had_begun_before(
-    store: Store, experiment: Make, late: str, begun: Begun, expected: timedelta | None
+    store: Store, experiment: Make, begun: Begun, expected: timedelta | None
 ) -> None:
-    settings = experiment(schedule={"late": late, "late_after": "30m"})
+    settings = experiment(schedule={"late_after": "30m"})
     assert lateness(opened(store, settings), begun, NOON) == expected
 
 
-def test_a_late_run_is_skipped_in_green_and_leaves_no_trace(store: Store, experiment: Make) -> None:
+def test_a_late_run_is_skipped_in_green_and_told(
+    store: Store, experiment: Make, told: list[tuple[str, str]]
+) -> None:
     settings = experiment(schedule={"late": "skip"})
     state = outcome(opened(store, settings), Begun(due=NOON - timedelta(hours=2)), NOON)
     assert (state.name, state.is_completed()) == ("Skipped: late", True)
     assert "2:00:00" in str(state.message)
     assert not store.names("experiments/tiny")
+    assert told == [("late", str(state.message))]
+
+
+def test_a_late_run_that_is_to_run_all_the_same_is_told(
+    store: Store, experiment: Make, monkeypatch: pytest.MonkeyPatch, told: list[tuple[str, str]]
+) -> None:
+    stages_do(monkeypatch, publishes)
+    state = outcome(opened(store, experiment()), Begun(due=NOON - timedelta(hours=2)), NOON)
+    assert state.name == "Completed"
+    assert [event for event, _ in told][:1] == ["late"]
 
 
 def test_a_run_that_meets_another_is_skipped_in_green_where_the_settings_say_so(store: Store, experiment: Make) -> None:
@@ -101,7 +130,6 @@ def test_a_run_that_meets_another_waits_for_its_end_and_says_so(
 @pytest.mark.parametrize(("error", "kind", "name", "words"), [
     (DataError("no such image; look at the folder"), "FAILED", "Failed", "no such image; look at the folder"),
     (RuntimeError("nobody thought of this"), "FAILED", "Failed", "nobody thought of this"),
-    (GateRefused("coverage is 0.2"), "COMPLETED", "Gate refused", "coverage is 0.2"),
     (Interrupted("stopped by SIGTERM at 64 images; and so on", 143), "CRASHED", "Crashed", "at 64 images"),
     (KeyboardInterrupt(), "CRASHED", "Crashed", "stopped by SIGTERM"),
 ])
@@ -115,14 +143,33 @@ def test_how_a_run_ends_is_in_the_name_of_its_state(
     assert words in str(state.message)
 
 
+def test_a_run_that_the_gate_refused_is_green_and_told(
+    store: Store, experiment: Make, monkeypatch: pytest.MonkeyPatch, told: list[tuple[str, str]]
+) -> None:
+    stages_do(monkeypatch, is_refused)
+    state = outcome(opened(store, experiment()), Begun(), NOON)
+    assert (state.name, state.is_completed()) == ("Gate refused", True)
+    assert "coverage is 0.2; file:///models/tiny/versions/0001 is published and not champion" in str(state.message)
+    assert told == [("Published", str(state.message))]
+
+
+def test_a_failure_is_told_in_the_words_of_the_state(
+    store: Store, experiment: Make, monkeypatch: pytest.MonkeyPatch, told: list[tuple[str, str]]
+) -> None:
+    stages_do(monkeypatch, raises(DataError("no such image; look at the folder")))
+    state = outcome(opened(store, experiment()), Begun(), NOON)
+    assert told == [("RunFailed", str(state.message))]
+
+
 def test_a_run_that_somebody_asked_to_stop_is_cancelled(
     store: Store, experiment: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GAN_LEASE_S", "0.6")
 
-    def asked(made: Attempt) -> None:
+    def asked(made: Attempt) -> Published:
         ask_to_cancel(store, "tiny", made.lock.holder.number, "disk is full")
         time.sleep(30)
+        return publishes(made)
 
     stages_do(monkeypatch, asked)
     with scheduled.sigterm_interrupts():

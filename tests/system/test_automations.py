@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from prefect.blocks.notifications import SlackWebhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from pydantic import SecretStr
 
 from gan_core.errors import ConfigError
-from pipelines.automations import HEARTBEATS, automations, ensure_automations, late_automation
+from pipelines.automations import automations, ensure_automations, late_automation
+from pipelines.heartbeats import HEARTBEATS
 from tests.system.prefect_server import PrefectServer
 
 pytestmark = pytest.mark.system
@@ -79,6 +82,14 @@ def test_a_run_whose_process_was_killed_is_crashed_and_a_stranger_s_is_not_touch
     wait_until(lambda: client.read_flow_run(ours).state_type == "CRASHED", 30)
     assert f"no heartbeat for {WINDOW_S} s" in str(client.read_flow_run(ours).state)
     assert client.read_flow_run(theirs).state_type == "RUNNING"
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # which Prefect's block imports
+def test_late_runs_are_told_through_a_block_that_the_operator_names(client: SyncPrefectClient) -> None:
+    SlackWebhook(url=SecretStr("http://127.0.0.1:1/nobody")).save("operators")
+    late = late_automation(client, "slack-webhook/operators")
+    assert ensure_automations(client, [late]) == ["automation 'gan-pipelines: late': made"]
+    assert ensure_automations(client, [late]) == []
 
 
 def test_a_notification_block_that_is_not_there_is_told(client: SyncPrefectClient) -> None:
