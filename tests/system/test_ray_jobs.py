@@ -6,6 +6,7 @@ The tests share a cluster, and the last one kills it.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -91,11 +92,17 @@ def test_a_run_whose_orchestrator_is_killed_ends_in_the_same_job_with_the_weight
 ) -> None:
     first = operator.begin("run")
     until(lambda: bool(operator.checkpoints()), first)
+    rank_0 = json.loads(only(operator.store / "runs").joinpath("attempts/0001.json").read_text())["pid"]
+    os.kill(rank_0, signal.SIGSTOP)  # training stays where it is, however long the next start takes
     killed(first)
-    status, printed, said = ended(operator.begin("run"))
+    second = operator.begin("run")
+    assert second.stderr is not None
+    attached = next((line for line in second.stderr if line.endswith("-1, which is at work already\n")), None)
+    os.kill(rank_0, signal.SIGCONT)
+    status, printed, said = ended(second)
+    assert attached is not None, said
     assert status == 0, said
     assert [stage["status"] for stage in json.loads(printed)["stages"]] == ["REUSED", "RESUMED", "RUN", "RUN"]
-    assert any(line.endswith("-1, which is at work already") for line in said)
     assert head.jobs("train") == {1: "SUCCEEDED"}
     assert operator.attempts() == 1
     weights, metrics = "generator.safetensors", "metrics.json"
