@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterator
 import pytest
 from prefect.blocks.notifications import SlackWebhook
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr
 
+from gan_core.config import load_experiment
 from gan_core.errors import ConfigError
 from pipelines.automations import automations, ensure_automations, late_automation
+from pipelines.deploy import apply, registered, wanted_deployment
 from pipelines.heartbeats import HEARTBEATS
+from pipelines.profile import Profile
 from tests.system.prefect_server import PrefectServer
 
 pytestmark = pytest.mark.system
@@ -82,6 +86,16 @@ def test_a_run_whose_process_was_killed_is_crashed_and_a_stranger_s_is_not_touch
     wait_until(lambda: client.read_flow_run(ours).state_type == "CRASHED", 30)
     assert f"no heartbeat for {WINDOW_S} s" in str(client.read_flow_run(ours).state)
     assert client.read_flow_run(theirs).state_type == "RUNNING"
+
+
+def test_a_work_pool_s_processes_send_heartbeats_as_ours_do(client: SyncPrefectClient) -> None:
+    client.create_work_pool(WorkPoolCreate(name="gans", type="process"))
+    wanted = wanted_deployment(load_experiment("configs/digits.yaml"), Profile(), "/somewhere", pool="gans")
+    made = apply(client, None, wanted)
+    assert client.read_deployment(made).job_variables == {"env": HEARTBEATS}
+    client.update_deployment(made, DeploymentUpdate(job_variables={"image": "theirs", "env": {"THEIRS": "1"}}))
+    apply(client, registered(client, wanted.name), wanted)
+    assert client.read_deployment(made).job_variables == {"image": "theirs", "env": {"THEIRS": "1", **HEARTBEATS}}
 
 
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # which Prefect's block imports
