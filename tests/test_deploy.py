@@ -187,8 +187,8 @@ def test_a_run_that_had_begun_before_goes_first(client: SyncPrefectClient, deplo
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("at", "stopped", "state", "words"), [
-    (Running(), False, "Crashed", "Crashed: Its process on"),
-    (Pending(), False, "Crashed", "Crashed: Its process on"),
+    (Running(), False, "Crashed", "Crashed: Its process ended by SIGKILL"),
+    (Pending(), False, "Crashed", "Crashed: Its process ended by SIGKILL"),
     (Running(), True, "AwaitingRetry", "goes on when it is served again"),
     (Cancelling(), False, "Cancelled", "Cancelled"),
     (Completed(name="Nothing new"), False, "Nothing new", "Nothing new"),
