@@ -69,7 +69,8 @@ def was_here(run: FlowRun) -> bool:
     """Whether a run without a process was executed on this machine, or taken by a service that is gone from it."""
     host = socket.gethostname()
     if run.state is not None and (taken := TAKEN.fullmatch(run.state.message or "")):
-        return taken["host"] == host and not psutil.pid_exists(int(taken["pid"]))
+        pid = int(taken["pid"])  # ours: of an earlier service, as it is the same in a container that was started again
+        return taken["host"] == host and (pid == os.getpid() or not psutil.pid_exists(pid))
     return (run.infrastructure_pid or "").startswith(f"{host}:")
 
 
