@@ -43,11 +43,11 @@ def runs_at_work(client: SyncPrefectClient, deployments: Iterable[UUID]) -> list
 
 
 def runs_due(client: SyncPrefectClient, deployments: Iterable[UUID]) -> list[FlowRun]:
-    """Scheduled and triggered alike, by their time."""
+    """Scheduled and triggered alike: those that had begun before, then by their time."""
     before = datetime.now(UTC) + AHEAD
     found = client.get_scheduled_flow_runs_for_deployments(list(deployments), scheduled_before=before)
     runs = [FlowRun.model_validate(run.model_dump()) for run in found]
-    return sorted(runs, key=lambda run: run.next_scheduled_start_time or before)
+    return sorted(runs, key=lambda run: (not run.run_count, run.next_scheduled_start_time or before))
 
 
 def take(client: SyncPrefectClient, run: FlowRun) -> bool:
@@ -69,7 +69,8 @@ def was_here(run: FlowRun) -> bool:
     """Whether a run without a process was executed on this machine, or taken by a service that is gone from it."""
     host = socket.gethostname()
     if run.state is not None and (taken := TAKEN.fullmatch(run.state.message or "")):
-        return taken["host"] == host and not psutil.pid_exists(int(taken["pid"]))
+        pid = int(taken["pid"])  # ours: of an earlier service, as it is the same in a container that was started again
+        return taken["host"] == host and (pid == os.getpid() or not psutil.pid_exists(pid))
     return (run.infrastructure_pid or "").startswith(f"{host}:")
 
 

@@ -178,9 +178,17 @@ def test_of_two_that_want_a_run_one_has_it(client: SyncPrefectClient, deployment
 
 
 @pytest.mark.slow
+def test_a_run_that_had_begun_before_goes_first(client: SyncPrefectClient, deployment: UUID) -> None:
+    first, again = triggered(client, deployment), triggered(client, deployment)
+    client.set_flow_run_state(again.id, Running(), force=True)
+    client.set_flow_run_state(again.id, AwaitingRetry(scheduled_time=datetime.now(UTC)), force=True)
+    assert [due.id for due in runs_due(client, [deployment])] == [again.id, first.id]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("at", "stopped", "state", "words"), [
-    (Running(), False, "Crashed", "Crashed: Its process on"),
-    (Pending(), False, "Crashed", "Crashed: Its process on"),
+    (Running(), False, "Crashed", "Crashed: Its process ended by SIGKILL"),
+    (Pending(), False, "Crashed", "Crashed: Its process ended by SIGKILL"),
     (Running(), True, "AwaitingRetry", "goes on when it is served again"),
     (Cancelling(), False, "Cancelled", "Cancelled"),
     (Completed(name="Nothing new"), False, "Nothing new", "Nothing new"),

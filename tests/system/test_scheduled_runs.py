@@ -74,6 +74,7 @@ def test_a_killed_run_and_a_killed_server_lose_nothing(prefect_server: PrefectSe
         os.kill(int(str(first.infrastructure_pid).rpartition(":")[2]), signal.SIGKILL)
         until(lambda: "AwaitingRetry" in names(prefect_server))
         until(lambda: "Running" in names(prefect_server))
+        time.sleep(3)  # a server that is killed forgets the events of its last moments
         prefect_server.kill()
         time.sleep(5)
         prefect_server.start()
