@@ -12,6 +12,7 @@ from pipelines.interrupt import StopSignals, end_interrupted
 from pipelines.options import (
     DEFAULT_STORE,
     ExperimentArgument,
+    ExperimentsArgument,
     JsonOption,
     PluginOption,
     ProfileOption,
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     from pipelines.deploy import Change, Wanted
 
 SERVE_ADVICE = "runs that it began go on with the next `gan serve`"
-ExperimentsArgument = Annotated[
-    list[str], typer.Argument(metavar="EXPERIMENT…", help="YAML files, for example configs/digits.yaml",
-                              show_default=False)
-]
 CronOption = Annotated[str | None, typer.Option("--cron", metavar="'M H D M W'", help="When, instead of the file's.")]
 TimezoneOption = Annotated[str | None, typer.Option("--timezone", metavar="ZONE", help="Time zone of the cron.")]
 IntervalOption = Annotated[

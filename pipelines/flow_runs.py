@@ -9,6 +9,7 @@ import os
 import re
 import socket
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -86,8 +87,16 @@ def dead_holder(run: FlowRun) -> Holder | None:
     return holder
 
 
-def settle(client: SyncPrefectClient, flow_run: UUID, how: str, *, stopped: bool = False) -> str:
-    """Has the server know what became of a run whose process is gone, and returns that in words.
+@dataclass(frozen=True)
+class Settled:
+    """What became of a run whose process is gone, in words; again: it is to be started again."""
+
+    words: str
+    again: bool = False
+
+
+def settle(client: SyncPrefectClient, flow_run: UUID, how: str, *, stopped: bool = False) -> Settled:
+    """Has the server know what became of a run whose process is gone.
 
     how: it ended, after 'Its process'.  stopped: this machine's service ended it, so that it goes on with the next.  A
     scheduled run that crashed is started again, at most len(RESTART_S) times, unless somebody cancelled it.
@@ -95,34 +104,54 @@ def settle(client: SyncPrefectClient, flow_run: UUID, how: str, *, stopped: bool
     try:
         run = client.read_flow_run(flow_run)
     except ObjectNotFound:
-        return "deleted on the server"
+        return Settled("deleted on the server")
     state = run.state
     if state is None or state.is_scheduled():
-        return "is to be started again"
+        return Settled("is to be started again", again=True)
     if state.is_cancelling():
         client.set_flow_run_state(flow_run, Cancelled(message="Cancelled; what was done is kept."), force=True)
-        return "Cancelled"
+        return Settled("Cancelled")
     if state.is_final() and not state.is_crashed():
-        return _words(state)
+        return Settled(_words(state))
     if stopped:
-        client.set_flow_run_state(flow_run, AwaitingRetry(scheduled_time=datetime.now(UTC), message="Stopped with its "
-                                  "service; goes on from its newest checkpoint."), force=True)
-        return "stopped; goes on when it is served again"
+        _schedule_again(client, flow_run, 0, "Stopped with its service; goes on from its newest checkpoint.")
+        return Settled("stopped; goes on when it is served again", again=True)
     return _crashed(client, run, how)
 
 
-def _crashed(client: SyncPrefectClient, run: FlowRun, how: str) -> str:
+def _crashed(client: SyncPrefectClient, run: FlowRun, how: str) -> Settled:
     message = f"Its process {how}."
     if run.state is None or not run.state.is_crashed():
         client.set_flow_run_state(run.id, Crashed(message=message), force=True)
     elif run.state.message:
         message = run.state.message
     if not run.auto_scheduled or run.run_count > len(RESTART_S):
-        return f"Crashed: {message}"
+        return Settled(f"Crashed: {message}")
     pause = RESTART_S[max(run.run_count, 1) - 1]
-    again: State[object] = AwaitingRetry(scheduled_time=datetime.now(UTC) + timedelta(seconds=pause), message=message)
-    client.set_flow_run_state(run.id, again, force=True)
-    return f"Crashed: {message} It is started again in {pause:g} s"
+    _schedule_again(client, run.id, pause, message)
+    return Settled(f"Crashed: {message} It is started again in {pause:g} s", again=True)
+
+
+def still_waits(client: SyncPrefectClient, flow_run: UUID) -> bool:
+    """Whether a run that was to be started again still is to be.
+
+    A server that was killed at that moment may not know that the run waits for its process, and its automation closes
+    it for the heartbeats that it misses: such a run is scheduled anew.
+    """
+    try:
+        state = client.read_flow_run(flow_run).state
+    except ObjectNotFound:
+        return False
+    if state is not None and state.is_crashed():
+        _schedule_again(client, flow_run, 0, "Closed while it waited to be started again; it waits again.")
+        return True
+    return state is not None and state.is_scheduled()
+
+
+def _schedule_again(client: SyncPrefectClient, flow_run: UUID, pause: float, message: str) -> None:
+    due = datetime.now(UTC) + timedelta(seconds=pause)
+    again: State[object] = AwaitingRetry(scheduled_time=due, message=message)
+    client.set_flow_run_state(flow_run, again, force=True)
 
 
 def close_crashed(client: SyncPrefectClient, flow_run: UUID, message: str) -> bool:

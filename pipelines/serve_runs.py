@@ -24,6 +24,7 @@ from pipelines.flow_runs import (
     runs_at_work,
     runs_due,
     settle,
+    still_waits,
     take,
     was_here,
 )
@@ -65,6 +66,7 @@ class Service:
     say: Callable[[str], None]
     at_work: list[Served] = field(default_factory=list)
     ended: list[Served] = field(default_factory=list)
+    waiting: set[UUID] = field(default_factory=set)
     _recovered: bool = False
     _refusals: int = 0
     _ask_at: float = 0.0
@@ -110,6 +112,7 @@ class Service:
             self._recover()
             self._recovered = True
         self._tell_ended(stopped=False)
+        self.waiting = {run for run in self.waiting if still_waits(self.client, run)}
         self._heed_cancelled()
         self._start_due()
 
@@ -139,10 +142,12 @@ class Service:
     def _tell_ended(self, stopped: bool) -> None:
         while self.ended:
             served = self.ended[0]
-            outcome = settle(self.client, served.run.id, served.how, stopped=stopped)
+            settled = settle(self.client, served.run.id, served.how, stopped=stopped)
+            if settled.again:
+                self.waiting.add(served.run.id)
             self.ended.pop(0)
             seconds = f"  after {time.monotonic() - served.since:.1f} s" if served.process else ""
-            self.say(f"{self._called(served.run)}  ended{seconds}  {outcome}")
+            self.say(f"{self._called(served.run)}  ended{seconds}  {settled.words}")
 
     def _heed_cancelled(self) -> None:
         """Has the processes end whose runs somebody cancelled."""
@@ -162,6 +167,7 @@ class Service:
             busy = any(served.run.deployment_id == run.deployment_id for served in self.at_work)
             if self.signals.number or (busy and not _skips(run)) or not take(self.client, run):
                 continue
+            self.waiting.discard(run.id)
             process = FlowProcess.start(run.id)
             self.at_work.append(Served(run, process))
             note_process(self.client, run.id, process.process.pid)

@@ -18,7 +18,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
-from prefect.states import AwaitingRetry, Cancelled, Cancelling, Completed, Failed, Pending, Running, Scheduled
+from prefect.states import AwaitingRetry, Cancelled, Cancelling, Completed, Crashed, Failed, Pending, Running, Scheduled
 from prefect.utilities.schema_tools.validation import is_valid_schema, validate
 
 from gan_core.config import Experiment, load_experiment
@@ -201,7 +201,7 @@ def test_what_became_of_a_run_whose_process_is_gone(
 ) -> None:
     run = triggered(client, deployment)
     client.set_flow_run_state(run.id, at, force=True)
-    assert words in settle(client, run.id, "ended by SIGKILL", stopped=stopped)
+    assert words in settle(client, run.id, "ended by SIGKILL", stopped=stopped).words
     assert client.read_flow_run(run.id).state_name == state
 
 
@@ -278,6 +278,23 @@ def test_runs_of_a_deployment_are_executed_one_at_a_time_and_one_that_is_killed_
     assert client.read_flow_run(first.id).state_name == "Crashed"
     assert [process.flow_run for process in started] == [first.id, second.id]
     assert "ended by SIGKILL" in said[1]
+
+
+@pytest.mark.slow
+def test_a_run_that_the_server_closes_while_it_waits_to_be_started_again_is_not_lost(
+    client: SyncPrefectClient, deployment: UUID, started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = client.read_flow_run
+    monkeypatch.setattr(client, "read_flow_run", lambda id_: read(id_).model_copy(update={"auto_scheduled": True}))
+    run, serving = triggered(client, deployment), service(client, deployment, [])
+    serving._ask()
+    ended(started[0])
+    serving._look()
+    serving._ask()
+    assert read(run.id).state_name == "AwaitingRetry"
+    client.set_flow_run_state(run.id, Crashed(message="no heartbeat"), force=True)
+    serving._ask()
+    assert [process.flow_run for process in started] == [run.id, run.id]
 
 
 @pytest.mark.slow
