@@ -8,6 +8,7 @@ n counts the ended attempts at one stage key.  Nothing in these files is secret:
 from __future__ import annotations
 
 import platform
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
@@ -62,10 +63,7 @@ class Outcome(Config):
 
     @staticmethod
     def made(published: Published | None) -> Outcome:
-        if published is None:
-            return Outcome()
-        return Outcome(published={"uri": published.uri, "version": published.version, "promoted": published.promoted,
-                                  "refusals": list(published.refusals)})
+        return Outcome(published=None if published is None else asdict(published))
 
     def version(self) -> Published | None:
         """What publish returned, in the job that published."""
