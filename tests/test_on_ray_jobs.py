@@ -327,7 +327,7 @@ def test_a_job_that_somebody_else_stopped_is_an_interruption(cluster: Cluster, s
 
 
 def test_a_gate_refused_in_a_job_is_known_to_the_run(store: Store) -> None:
-    refused = Published(store.uri("models/digits/versions/0001"), "0001", promoted=False, refusals=("a", "b"), judged=True)
+    refused = Published(store.uri("models/digits/versions/0001"), "0001", False, ("a", "b"), judged=True)
     write_outcome(store, folder(NAME, 1), Outcome.made(refused))
     outcome = read_outcome(store, NAME, 1)
     assert outcome is not None
