@@ -60,7 +60,7 @@ start_server() {
     return 1
   fi
   env -u PREFECT_API_URL PREFECT_HOME="$home/prefect" PREFECT__SERVER_FINAL=1 DO_NOT_TRACK=1 \
-    PREFECT_SERVER_ANALYTICS_ENABLED=false \
+    PREFECT_SERVER_ANALYTICS_ENABLED=false PREFECT_SERVER_UI_API_URL="http://127.0.0.1:$port/api" \
     PREFECT_API_DATABASE_CONNECTION_URL="postgresql+asyncpg://prefect:$(cat "$home/password")@/prefect?host=$sockets" \
     setsid "$python" -m uvicorn --factory prefect.server.api.server:create_app --host 127.0.0.1 --port "$port" \
     --log-level warning >> "$home/log/server.log" 2>&1 < /dev/null &
