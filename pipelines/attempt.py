@@ -34,7 +34,8 @@ Ended = Literal["done", "nothing new", "failed", "refused", "stopped"]
 class Attempt:
     """What is known of it.  path: of its record.  published: a version's URL, for the record.
 
-    error: once it has ended, why not well: what a person is told, with the exit code for it.
+    error: once it has ended, why not well: what a person is told, with the exit code for it.  lost_flow_run: Prefect's
+    id of the run of a dead process whose place this one took.
     """
 
     store: Store
@@ -44,6 +45,7 @@ class Attempt:
     log: RunLog
     published: str | None = None
     error: GanError | None = None
+    lost_flow_run: str = ""
 
     @property
     def results(self) -> tuple[StageResult, ...]:
@@ -56,7 +58,7 @@ class Attempt:
         write_record(self.store, self.path, record)
         self.log.write(f"{record.by}: {run_name(self.path)} is process {record.pid} on {record.host}\n")
         if before is not None:
-            _mark_lost(self.store, before)
+            self.lost_flow_run = mark_lost(self.store, before)
             said = (f"run {run_name(before.run)} of process {before.pid} on {before.host} died without a word; "
                     "what it finished is kept, and this run goes on from there")
             self.log.write(f"{said}\n")
@@ -131,12 +133,16 @@ def _outcome(error: BaseException | None, record: RunRecord | None) -> Ended:
     return "stopped" if isinstance(error, Interrupted) or not isinstance(error, Exception) else "failed"
 
 
-def _mark_lost(store: Store, holder: Holder) -> None:
+def mark_lost(store: Store, holder: Holder) -> str:
+    """Records it of the run of a dead holder; Prefect's id of that run, where it had one."""
     found = read_record(store, holder.run)
-    if found is not None and not found.outcome:
+    if found is None:
+        return holder.flow_run
+    if not found.outcome:
         problem = f"process {holder.pid} on {holder.host} died without a word; the next run goes on from what it kept"
         write_record(store, holder.run, found.model_copy(update={
             "outcome": "lost", "problem": problem, "ended": found.updated}))
+    return holder.flow_run or found.flow_run
 
 
 @contextmanager

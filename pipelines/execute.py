@@ -78,6 +78,10 @@ class Run:
             record=begun or new_record(experiment, started, store=place.url, profile=profile, remake=remake),
         )
 
+    def is_flow_run(self, id_: str) -> None:
+        """Has the record say by which of Prefect's flow runs the run is known, with the next that is written of it."""
+        self.record = self.record.model_copy(update={"flow_run": id_})
+
     def prepare(self) -> Shards:
         """The data set as shards."""
 

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 from prefect import Task, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import FlowRunContext
 
 from pipelines.artifacts_prefect import Training, show_published, show_samples
 from pipelines.execute import Run
@@ -27,7 +28,10 @@ def pipeline(
     experiment: dict[str, Any], store: str, profile: dict[str, Any], remake: tuple[str, ...] = (), record: str = ""
 ) -> Published:
     """From a data set to a published generator.  record: where the run is recorded; a new place when empty."""
-    return stages(Run.of(experiment, store, profile, remake, record))
+    run, context = Run.of(experiment, store, profile, remake, record), FlowRunContext.get()
+    if context is not None and context.flow_run is not None:
+        run.is_flow_run(str(context.flow_run.id))
+    return stages(run)
 
 
 def stages(run: Run) -> Published:

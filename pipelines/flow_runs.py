@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import psutil
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
@@ -166,12 +166,21 @@ def close_crashed(client: SyncPrefectClient, flow_run: UUID, message: str) -> bo
     return True
 
 
-def close_holders_run(client: SyncPrefectClient, dead: Holder) -> bool:
-    """Closes the flow run of a lock's dead holder, where it had one."""
-    if not dead.flow_run:
+def close_holders_run(client: SyncPrefectClient, dead: Holder, flow_run: str = "") -> bool:
+    """Closes the flow run of a lock's dead holder, where it had one.  flow_run: its id, where the lock does not say."""
+    known = dead.flow_run or flow_run
+    if not known:
         return False
-    return close_crashed(client, UUID(dead.flow_run), f"Process {dead.pid} on {dead.host} is gone, which ran this "
-                         f"since {dead.taken}.")
+    return close_crashed(client, UUID(known), f"Process {dead.pid} on {dead.host} is gone, which ran this since "
+                         f"{dead.taken}.")
+
+
+def close_lost(dead: Holder | None, flow_run: str) -> bool:
+    """The same on the configured server, of a holder that one has replaced; False where there was none."""
+    if dead is None or not flow_run:
+        return False
+    with get_client(sync_client=True) as client:
+        return close_holders_run(client, dead, flow_run)
 
 
 def _words(state: State[object]) -> str:

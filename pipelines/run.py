@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from gan_core.errors import ConfigError, GanError, GateRefused
 from gan_core.store import Store
 from pipelines.attempt import attempt
 from pipelines.cluster import ray_for_a_while, start_ray
+from pipelines.heartbeats import HEARTBEATS
 from pipelines.keys import STAGES
 from pipelines.models import now
 from pipelines.notify import tell_outcome
@@ -145,17 +147,24 @@ def _run_flow(opened: Opened, steps: list[Step], by: str) -> Outcome:
         following(store, experiment, made.path, "starting Prefect and Ray", made.log),
     ):
         server = TemporaryServer.start() if url is None else None
-        from pipelines.flow import pipeline  # imports Prefect: seconds that a plan does not need
+        os.environ.update({name: os.environ.get(name, value) for name, value in HEARTBEATS.items()})
+        from prefect import tags  # seconds that a plan does not need
+
+        from pipelines.flow import pipeline
+        from pipelines.flow_runs import close_lost
 
         if server is not None:
             server.wait()
-        published = pipeline(
-            experiment.as_json(),
-            store.url,
-            opened.profile.model_dump(mode="json"),
-            remake=tuple(opened.planner.remake),
-            record=made.path,
-        )
+        else:
+            close_lost(made.lock.took_over, made.lost_flow_run)
+        with tags("gan-pipelines", experiment.name):
+            published = pipeline(
+                experiment.as_json(),
+                store.url,
+                opened.profile.model_dump(mode="json"),
+                remake=tuple(opened.planner.remake),
+                record=made.path,
+            )
         made.published = published.uri
         if published.refusals:
             raise GateRefused("; ".join(published.refusals) + f"; {published.uri} is published and not champion")

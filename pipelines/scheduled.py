@@ -24,7 +24,6 @@ from types import FrameType
 from typing import Any
 
 from prefect import flow
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
@@ -37,7 +36,7 @@ from pipelines.attempt import Attempt, attempt
 from pipelines.failure import paragraph
 from pipelines.handles import Published
 from pipelines.interrupt import Terminated
-from pipelines.lock import AlreadyRunning, Holder
+from pipelines.lock import AlreadyRunning
 from pipelines.plan import Action, Planner, Step
 from pipelines.profile import Profile, load_profile
 from pipelines.run import Opened, nothing_new
@@ -102,7 +101,7 @@ def worked(opened: Opened, begun: Begun) -> State[Any]:
     try:
         with ExitStack() as stack:
             made = _attempt(opened, begun, stack)
-            _close_dead(made.lock.took_over, begun)
+            _close_lost(made, begun)
             published = _publish(opened, stack, made)
             made.published = published.uri
             if published.refusals:
@@ -153,15 +152,13 @@ def _publish(opened: Opened, stack: ExitStack, made: Attempt) -> Published:
                          remake=tuple(opened.planner.remake), path=made.path))
 
 
-def _close_dead(dead: Holder | None, begun: Begun) -> None:
+def _close_lost(made: Attempt, begun: Begun) -> None:
     """The flow run of a process that died with the lock, unless it is this one, started again."""
-    if dead is None or not dead.flow_run or dead.flow_run == begun.id:
-        return
-    from pipelines.flow_runs import close_holders_run
+    from pipelines.flow_runs import close_lost
 
-    with get_client(sync_client=True) as client:
-        if close_holders_run(client, dead):
-            begun.say(f"flow run {dead.flow_run} is closed: its process is gone")
+    lost = made.lost_flow_run
+    if lost != begun.id and close_lost(made.lock.took_over, lost):
+        begun.say(f"flow run {lost} is closed: its process is gone")
 
 
 def _tell_outcome(opened: Opened, published: Published | None, made: Attempt) -> None:

@@ -25,13 +25,15 @@ from gan_core.config import Experiment, load_experiment
 from gan_core.errors import ConfigError
 from gan_core.store import Store
 from pipelines import flow_processes, flow_runs
+from pipelines.attempt import mark_lost
 from pipelines.cli import main
 from pipelines.deploy import apply, changes, check_pool, parameter_schema, registered, wanted_deployment
 from pipelines.flow_processes import FlowProcess
-from pipelines.flow_runs import close_holders_run, runs_due, settle, take
+from pipelines.flow_runs import close_holders_run, close_lost, runs_due, settle, take
 from pipelines.interrupt import StopSignals
 from pipelines.lock import ExperimentLock
 from pipelines.profile import Profile
+from pipelines.records import RunRecord, read_record, write_record
 from pipelines.serve_runs import Service
 from tests.pipeline import EXPERIMENT, Prefect, gan
 
@@ -234,6 +236,22 @@ def test_the_run_of_a_dead_holder_is_closed_and_no_other(
     assert client.read_flow_run(dead.id).state_name == "Crashed"
     assert "is gone" in str(client.read_flow_run(dead.id).state.message)  # type: ignore[union-attr]
     assert client.read_flow_run(other.id).state_name == "Running"
+
+
+@pytest.mark.slow
+def test_the_flow_run_of_a_command_that_died_is_closed_by_the_next(
+    client: SyncPrefectClient, deployment: UUID, tmp_path: Path
+) -> None:
+    """The lock was taken before Prefect knew of the run; its record says which it is."""
+    lost, store, path = triggered(client, deployment), Store(tmp_path), "experiments/tiny/1.json"
+    client.set_flow_run_state(lost.id, Running(), force=True)
+    write_record(store, path, RunRecord(started="2026-11-28T00:00:00", experiment={}, flow_run=str(lost.id)))
+    with ExperimentLock.acquire(store, "tiny", run=path) as lock:
+        assert close_lost(lock.holder, mark_lost(store, lock.holder))
+    assert client.read_flow_run(lost.id).state_name == "Crashed"
+    found = read_record(store, path)
+    assert found is not None
+    assert found.outcome == "lost"
 
 
 class Started(list[FlowProcess]):
