@@ -9,6 +9,7 @@ GanError                 exit 1
   CheckpointError        exit 1   the operator: no checkpoint fits this run
   Superseded             exit 1   nobody: a newer start of the same run took over
   WorkersFailed          exit 1   the operator: training workers or a server kept dying
+  ProgramFailed          exit 1   the author of a recipe, a plug-in or this program: an error on the workers
   Diverged               exit 1   the researcher: a loss is no longer finite
   Interrupted            exit 130 nobody: Ctrl-C, or SIGTERM (143), stopped it after a checkpoint
   NotExportable          exit 1   nobody: a network family has no ONNX form; a version is published without
@@ -57,6 +58,10 @@ class Superseded(GanError):  # noqa: N818
 
 class WorkersFailed(GanError):  # noqa: N818
     """Processes that a run needs died, or never answered, more often than the profile allows."""
+
+
+class ProgramFailed(GanError):  # noqa: N818
+    """What runs on the workers raised an error that nobody foresaw; it would again."""
 
 
 class WorkersDisagree(GanError):  # noqa: N818

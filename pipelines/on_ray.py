@@ -21,7 +21,7 @@ from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.exceptions import TrainingFailedError
 
 from gan_core.config import Elastic, Experiment
-from gan_core.errors import Interrupted, WorkersFailed
+from gan_core.errors import Interrupted, ProgramFailed, WorkersFailed
 from gan_core.manifest import MANIFEST, Parent
 from gan_core.train.checkpoint import RunPlace, position_of
 from gan_core.train.patience import WORKERS_WAIT_S
@@ -30,7 +30,13 @@ from pipelines.interrupt import StopSignals
 from pipelines.lean_trainer import LeanTrainer
 from pipelines.messages import Messages
 from pipelines.profile import Profile
-from pipelines.ray_controller import CountNodesAgain, SaveBeforeResizing, TellOfLosses, what_was_lost
+from pipelines.ray_controller import (
+    CountNodesAgain,
+    SaveBeforeResizing,
+    TellOfLosses,
+    of_the_program,
+    what_was_lost,
+)
 from pipelines.ray_worker import raise_recorded, train_on_worker
 from pipelines.room import Placed
 from pipelines.stop import ask_to_stop
@@ -143,9 +149,14 @@ class Start:
         _say(*self.messages.new())
         return done.result()
 
-    def given_up(self, error: Exception) -> WorkersFailed:
+    def given_up(self, error: Exception) -> WorkersFailed | ProgramFailed:
         """What to raise when restarts brought the run no further."""
-        lost = what_was_lost(getattr(error, "worker_failures", None) or {0: error})
+        failures = getattr(error, "worker_failures", None) or {0: error}
+        lost = what_was_lost(failures)
+        if of_the_program(failures):
+            return ProgramFailed(f"training failed on its workers, and again when they were started anew: {lost}; mend "
+                                 f"that; the traceback is in Ray's logs of the workers, on this machine in {RAY_LOGS}; "
+                                 f"{GOES_ON}")
         return WorkersFailed(f"training failed more than {self.profile.ray.worker_retries} times without a new "
                              f"checkpoint, at last because {lost}; Ray keeps the workers' logs, on this machine in "
                              f"{RAY_LOGS}, and the kernel's has what was killed for want of memory; {GOES_ON}")

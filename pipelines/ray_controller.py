@@ -14,12 +14,14 @@ from typing import Any
 import ray
 from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import get_or_create_autoscaling_coordinator
 from ray.exceptions import RayActorError
+from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 from ray.train.v2._internal.execution.callback import ControllerCallback, WorkerGroupCallback
 from ray.train.v2._internal.execution.controller.state import ReschedulingState, ResizingState, RestartingState
 
 from gan_core.store import Store
 from pipelines.messages import Messages
 from pipelines.ray_worker import checkpoint_now
+from pipelines.retries import worth_retrying
 
 BROKEN = re.compile(r"\bgloo\b|\bNCCL\b|connection (closed|reset)|broken pipe", re.IGNORECASE)
 COUNT_S = 5.0
@@ -58,6 +60,15 @@ def what_was_lost(errors: Mapping[int, Exception]) -> str:
     if any(BROKEN.search(line) for line in lines):
         return f"worker {rank} lost contact with another worker"
     return f"worker {rank} failed: {lines[-1] if lines else type(errors[rank]).__name__}"
+
+
+def of_the_program(errors: Mapping[int, Exception]) -> bool:
+    """Whether what runs on the workers raised an error of its own: none died, and one says more than that a connection
+    or a store was lost.
+    """
+    raised = [error for error in errors.values() if isinstance(error, UserExceptionWithTraceback)]
+    return len(raised) == len(errors) and any(
+        not BROKEN.search(str(error)) and not worth_retrying(error._base_exc) for error in raised)
 
 
 class SaveBeforeResizing(ControllerCallback, WorkerGroupCallback):

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 from ray.exceptions import RayActorError
-from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
 
 from pipelines.profile import Profile
-from pipelines.ray_controller import what_was_lost
+from pipelines.ray_controller import of_the_program, what_was_lost
 from tests.conftest import TINY
 
 GLOO = RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]")
@@ -23,6 +23,21 @@ def test_a_lost_worker_is_one_plain_line() -> None:
     assert what_was_lost({0: GLOO, 1: DIED, 2: DIED}) == "workers 1, 2 died"
     assert what_was_lost({0: GLOO}) == "worker 0 lost contact with another worker"
     assert what_was_lost({2: ValueError("first\nlast\n")}) == "worker 2 failed: last"
+
+
+@pytest.mark.parametrize(("raised", "expected"), [
+    ([TypeError("no such argument")], True),
+    ([TypeError("no such argument"), GLOO], True),  # the others lose the one that failed
+    ([GLOO], False),
+    ([GLOO, DIED], False),
+    ([TypeError("no such argument"), DIED], False),
+    ([ConnectionResetError("by the store")], False),
+])
+def test_an_error_of_what_runs_on_the_workers_is_told_from_the_loss_of_one(
+    raised: list[Exception], expected: bool
+) -> None:
+    errors = [error if error is DIED else UserExceptionWithTraceback(error, f"Traceback\n{error}") for error in raised]
+    assert of_the_program(dict(enumerate(errors))) is expected
 
 
 def test_a_profile_sets_elastic_workers_as_set_does() -> None:

@@ -27,6 +27,7 @@ from gan_core.errors import (
     Interrupted,
     NotExportable,
     Outage,
+    ProgramFailed,
     StoreError,
     Superseded,
     WorkersDisagree,
@@ -46,8 +47,8 @@ from tests.pipeline import EXPERIMENT, Prefect, ask, soon
 
 WORTH = {
     GanError: False, ConfigError: False, DataError: False, DamagedFile: False, StoreError: False, Outage: True,
-    CheckpointError: False, Superseded: False, WorkersFailed: True, WorkersDisagree: False, Diverged: False,
-    NotExportable: False, ExportDiffers: False, Interrupted: False, GateRefused: False,
+    CheckpointError: False, Superseded: False, WorkersFailed: True, ProgramFailed: False, WorkersDisagree: False,
+    Diverged: False, NotExportable: False, ExportDiffers: False, Interrupted: False, GateRefused: False,
 }
 
 
