@@ -33,6 +33,7 @@ from pipelines.room import Placed
 from pipelines.stage_order import (
     ENDED,
     STOPPED,
+    THREADS,
     Order,
     Outcome,
     code_here,
@@ -70,7 +71,7 @@ class OnRayJobs:
         order = Order(
             experiment=run.experiment.as_json(), profile=self.profile.in_a_job(), stage=step.stage, record=step.record,
             remake=step.stage in run.remake, prefixes=run.prefixes, digests=run.digests, python=python_here(),
-            code=code_here(),
+            code=code_here(), threads=int(os.environ.get(THREADS) or 0),
         )
         with StopSignals(f"the job stops by itself; {GOES_ON}") as signals:
             api = jobs_api(self.profile, lambda: bool(signals.number))

@@ -17,7 +17,17 @@ from pipelines.execute import HandleT, Run
 from pipelines.handles import Published, Scored, Shards, Trained
 from pipelines.keys import FEATURES, features_key
 from pipelines.plan import Planner
-from pipelines.stage_order import ENDED, STOPPED, Order, Outcome, code_here, python_here, read_order, write_outcome
+from pipelines.stage_order import (
+    ENDED,
+    STOPPED,
+    THREADS,
+    Order,
+    Outcome,
+    code_here,
+    python_here,
+    read_order,
+    write_outcome,
+)
 
 
 def main(words: list[str]) -> int:
@@ -26,8 +36,11 @@ def main(words: list[str]) -> int:
     assert option == "--store"
     store = Store(url)
     try:
+        order = read_order(store, at)
+        # before torch is imported: Ray allows a job's own process one thread, and a run on one machine takes all
+        os.environ[THREADS] = str(order.threads or len(os.sched_getaffinity(0)))
         with ray_for_a_while():
-            outcome = Outcome.made(done(store, read_order(store, at), at))
+            outcome = Outcome.made(done(store, order, at))
     except KeyboardInterrupt:
         outcome = Outcome(error=STOPPED, exit_code=130)
     except GanError as error:

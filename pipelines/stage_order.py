@@ -22,6 +22,7 @@ from pipelines.keys import PREFIX_CHARS
 from pipelines.profile import Profile
 from pipelines.records import StageRecord
 
+THREADS = "OMP_NUM_THREADS"
 STOPPED = "KeyboardInterrupt"  # an Outcome's error where the job was stopped and had nothing to save
 ENDED = "gan: ended: "  # begins the last line of a job that failed; its outcome says the same
 
@@ -29,7 +30,8 @@ ENDED = "gan: ended: "  # begins the last line of a job that failed; its outcome
 class Order(Config):
     """One stage of one experiment.  record: what its key is made of.  profile: for the job's own process.
 
-    prefixes, digests: of what is upstream, by stage.  python, code: of whoever orders, as versions.
+    prefixes, digests: of what is upstream, by stage.  python, code: of whoever orders, as versions.  threads: of the
+    job's own process; 0: one for each core that it may use.
     """
 
     experiment: dict[str, Any]
@@ -41,6 +43,7 @@ class Order(Config):
     digests: dict[str, str]
     python: str
     code: str
+    threads: int = 0
 
     @property
     def name(self) -> str:

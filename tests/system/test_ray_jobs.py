@@ -41,7 +41,7 @@ class Operator:
         self.store = store
         self._profile = folder / "jobs.yaml"
         self._profile.write_text(yaml.safe_dump(
-            {"backend": "ray-jobs", "ray": {"address": head.address, "away_s": 3}}))
+            {"backend": "ray-jobs", "retries": 0, "ray": {"address": head.address, "away_s": 3}}))
         self._environment = prefect.environment() | head.secret
 
     def begin(self, command: str, *overrides: str) -> subprocess.Popen[str]:
@@ -117,7 +117,9 @@ def test_what_a_user_must_mend_comes_out_of_a_job_as_one_line_with_its_exit_stat
     status, _, said = ended(operator.begin("train", "model.attributes=[tail]"))
     assert status == 2
     lines = [line for line in said if line.startswith("gan: ") and " is job " not in line]
-    assert lines == ["gan: model.attributes: tail: the data has no attributes; model.attributes=[] works"]
+    (line,) = lines
+    assert line.startswith("gan: digits: train failed: model.attributes: tail: the data has no attributes; "
+                           "model.attributes=[] works; its log: ")
 
 
 def test_sigterm_makes_a_checkpoint_and_a_head_that_dies_is_the_clusters_failure_and_each_time_it_goes_on(
@@ -138,7 +140,7 @@ def test_sigterm_makes_a_checkpoint_and_a_head_that_dies_is_the_clusters_failure
     head.kill()
     status, _, said = ended(second)
     assert status == 1
-    assert said[-1].startswith(f"gan: the head of the Ray cluster at {head.address} stopped answering")
+    assert said[-1].startswith(f"gan: digits: train failed: the head of the Ray cluster at {head.address} stopped answering")
     saved = operator.checkpoints()
 
     head.start()

@@ -27,16 +27,16 @@ TINY = settings("train.images=8192", "train.workers=1", "model.width=8", "train.
 def serving(server: PrefectServer, store: Path) -> Iterator[subprocess.Popen[str]]:
     """`gan serve`, and no process of it left afterwards."""
     command = [*GAN, "serve", EXPERIMENT, "--store", str(store), *TINY]
-    process = subprocess.Popen(command, env=server.client().environment(), stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        for run in runs(server):
-            with_pid = (run.infrastructure_pid or "").rpartition(":")[2]
-            if run.state_name == "Running" and with_pid:
-                os.kill(int(with_pid), signal.SIGKILL)
-        kill_tree(process)  # type: ignore[arg-type]
+    with subprocess.Popen(command, env=server.client().environment(), stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            for run in runs(server):
+                with_pid = (run.infrastructure_pid or "").rpartition(":")[2]
+                if run.state_name == "Running" and with_pid:
+                    os.kill(int(with_pid), signal.SIGKILL)
+            kill_tree(process)  # type: ignore[arg-type]
 
 
 def runs(server: PrefectServer) -> list[FlowRun]:
@@ -84,8 +84,8 @@ def test_a_killed_run_and_a_killed_server_lose_nothing(prefect_server: PrefectSe
         service.send_signal(signal.SIGTERM)
         assert service.wait(timeout=150) == 143
         assert "Running" not in names(prefect_server)
+        said = service.stderr.read() if service.stderr else ""
     assert len(list(store.glob("models/digits/versions/*/MANIFEST.json"))) == 1
-    said = service.stderr.read() if service.stderr else ""
     assert "ended by SIGKILL" in said
     assert said.count("does not answer") == 1
     assert "answers again" in said
