@@ -140,7 +140,8 @@ def test_sigterm_makes_a_checkpoint_and_a_head_that_dies_is_the_clusters_failure
     head.kill()
     status, _, said = ended(second)
     assert status == 1
-    assert said[-1].startswith(f"gan: digits: train failed: the head of the Ray cluster at {head.address} stopped answering")
+    assert said[-1].startswith(f"gan: digits: train failed: the head of the Ray cluster at {head.address} stopped "
+                               "answering")
     saved = operator.checkpoints()
 
     head.start()
