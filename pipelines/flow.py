@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 from prefect import Task, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.context import FlowRunContext
+from prefect.context import FlowRunContext, TagsContext
 
 from pipelines.artifacts_prefect import Training, show_published, show_samples
 from pipelines.execute import Run
@@ -36,10 +36,11 @@ def pipeline(
 
 def stages(run: Run) -> Published:
     """The DAG, in whichever flow calls it."""
-    shards = _retried(prepare, run)(run)
-    trained = _retried(train, run)(run, shards)
-    scored = _retried(evaluate, run)(run, shards, trained)
-    return _retried(publish, run)(run, trained, scored)
+    with TagsContext(current_tags=set()):  # of tasks with the flow's tags Prefect asks the server for each tag's limit
+        shards = _retried(prepare, run)(run)
+        trained = _retried(train, run)(run, shards)
+        scored = _retried(evaluate, run)(run, shards, trained)
+        return _retried(publish, run)(run, trained, scored)
 
 
 @task(cache_policy=NO_CACHE)

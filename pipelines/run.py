@@ -147,7 +147,8 @@ def _run_flow(opened: Opened, steps: list[Step], by: str) -> Outcome:
         following(store, experiment, made.path, "starting Prefect and Ray", made.log),
     ):
         server = TemporaryServer.start() if url is None else None
-        os.environ.update({name: os.environ.get(name, value) for name, value in HEARTBEATS.items()})
+        if server is None:
+            os.environ.update({name: os.environ.get(name, value) for name, value in HEARTBEATS.items()})
         from prefect import tags  # seconds that a plan does not need
 
         from pipelines.flow import pipeline
