@@ -64,8 +64,8 @@ class FlowProcess:
         """Whether it is gone.  Never waits."""
         try:
             self.code = self.process.wait(timeout=0)
-        except psutil.TimeoutExpired:
-            return self._is_zombie()
+        except psutil.TimeoutExpired:  # of one that this process started, the next look has the status
+            return not isinstance(self.process, psutil.Popen) and self._is_zombie()
         if self.errors is not None:
             self.words = _last_line(self.errors)
             self.errors.close()
