@@ -44,6 +44,7 @@ from pipelines.options import (
     VerifyDataOption,
 )
 from pipelines.printed import print_outcome
+from pipelines.quick_end import quick_end
 
 if TYPE_CHECKING:
     from pipelines.matrix import Asked
@@ -195,7 +196,18 @@ def plan(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The entry point: errors that a person can put right become one line each and an exit code."""
+    """The entry point: errors that a person can put right become one line each and an exit code.
+
+    arguments: of a call from within a process that goes on; None for this process's own, which ends with them.
+    """
+    if arguments is not None:
+        _obey(arguments)
+        return
+    with quick_end():
+        _obey(None)
+
+
+def _obey(arguments: list[str] | None) -> None:
     try:
         app(arguments)
     except GanError as error:
