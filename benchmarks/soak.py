@@ -41,6 +41,7 @@ TICK_S = 0.1
 LIMIT_S = 300.0  # that nothing happens
 CHANGE_EVERY = 3  # runs
 UNDISTURBED = 2  # runs at the end
+KILLING = 0.8
 EXPERIMENT: dict[str, Any] = {
     "name": NAME,
     "data": {"source": "digits"},
@@ -172,8 +173,10 @@ def laboratory(port: int, interval: int) -> Iterator[Lab]:
 def disturb(lab: Lab, runs: int, kills: list[str], dice: random.Random) -> datetime:
     """Has the runs be due and kills what is to be killed; returns until when all due runs were waited for.
 
-    A kill waits some seconds of a run, fewer when runs ended before; then the next comes.
+    Kills are spread over the first KILLING of the runs.  Each waits some seconds of a run, fewer when runs ended
+    before it came.
     """
+    wanted = len(kills)
     patience, seen, changed, quiet = dice.uniform(0.5, 12.0), (UUID(int=0), 0.0), 0, 0
     while True:
         ended = sum(1 for run in all_runs(lab.client) if run.state and run.state.is_final())
@@ -186,7 +189,8 @@ def disturb(lab: Lab, runs: int, kills: list[str], dice: random.Random) -> datet
         if at_work is not None and at_work.flow_run != seen[0]:
             seen, patience = (at_work.flow_run, time.monotonic()), patience * 0.7
         ripe = at_work is not None and time.monotonic() - seen[1] >= patience
-        if kills and ripe and at_work is not None and hit(lab, kills[0], at_work, dice):
+        due = kills and (wanted - len(kills)) * KILLING * runs <= ended * wanted
+        if due and ripe and at_work is not None and hit(lab, kills[0], at_work, dice):
             kills.pop(0)
             patience, seen, quiet = dice.uniform(0.5, 12.0), (UUID(int=0), time.monotonic()), ended
         time.sleep(TICK_S)
