@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,6 @@ def test_an_error_that_nobody_caught_is_shown() -> None:
 
 def test_output_that_nobody_could_write_is_told_by_the_status() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         done = subprocess.run([sys.executable, "-c", PROGRAM.format(ends="print('x')")], stdout=full, env=environment)
     assert done.returncode == 120
