@@ -7,7 +7,7 @@ Evaluate measures with it; training is watched with it, and made from it where i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,14 @@ from gan_core.data.shards import Shards as Data
 from gan_core.errors import StoreError
 from gan_core.manifest import MANIFEST, Manifest, artefact, missing_files, read_manifest, read_named
 from gan_core.metrics.domain import FACTS_FILE, WEIGHTS_FILE, DomainNetwork, train_domain
+from gan_core.metrics.in_search import figures_against
 from gan_core.metrics.in_training import fd_domain_against
 from gan_core.store import Store
 from pipelines.handles import Features, Shards
 from pipelines.keys import features_prefix
 
 Images = NDArray[np.uint8]
+NEIGHBOURS, SUBSETS_SEED = 5, 0  # of a search's figures: the same in every look of every trial
 
 
 def features_of(store: Store, shards: Shards, key: str, seed: int, data: Data | None = None) -> Features:
@@ -58,6 +60,13 @@ def read_features(store: Store, prefix: str) -> DomainNetwork:
 def fd_domain_in(store: Store, prefix: str, real: Images) -> Callable[[Images], Mapping[str, float]]:
     """`fd_domain_against` with the network there, which is read when this is called.  Errors as of both."""
     return fd_domain_against(read_features(store, prefix), real)
+
+
+def figures_in(
+    store: Store, prefix: str, names: Collection[str], real: Images
+) -> Callable[[Images], Mapping[str, float]]:
+    """`figures_against` with the network there, which is read when this is called.  Errors as of both."""
+    return figures_against(read_features(store, prefix), names, NEIGHBOURS, SUBSETS_SEED, real)
 
 
 def _make(store: Store, shards: Shards, key: str, seed: int, data: Data) -> Features:

@@ -51,21 +51,23 @@ LISTEN_EVERY = 5  # looks
 
 def train_on_ray(
     experiment: Experiment, profile: Profile, place: RunPlace, shards: str, parents: tuple[Parent, ...],
-    features: str | None = None,
+    features: str | None = None, stop: StopSignals | None = None, figures: tuple[str, ...] = (),
 ) -> None:
     """Trains until the run is finished in the store.
 
     shards: the prefix of the prepared data.  features: that of the feature network which measures `fd_domain`; without
-    one nobody does.
-    SIGINT and SIGTERM have the workers stop after a checkpoint at their next step.
+    one nobody does.  figures: what else it measures, of gan_core.metrics.in_search.
+    SIGINT and SIGTERM have the workers stop after a checkpoint at their next step, and a number that somebody gives
+    `stop`.
     Raises Interrupted then, what a worker raised when a person can put it right, and WorkersFailed when workers kept
     dying.
     """
     connect(profile, experiment.train.most_workers)
     placed = Placed.on_cluster(experiment, profile)
     start = Start.of(experiment, profile, place)
-    made_from = {"shards": shards, "features": features, "parents": [parent.model_dump() for parent in parents]}
-    with StopSignals(GOES_ON) as signals:
+    made_from = {"shards": shards, "features": features, "figures": figures,
+                 "parents": [parent.model_dump() for parent in parents]}
+    with stop or StopSignals(GOES_ON) as signals:
         while True:
             had = _newest(place)
             with tempfile.TemporaryDirectory(prefix="gan-pipelines-ray-", ignore_cleanup_errors=True) as bookkeeping:

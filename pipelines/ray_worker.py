@@ -21,9 +21,10 @@ from gan_core.manifest import MANIFEST, Parent
 from gan_core.store import Store
 from gan_core.train.checkpoint import RunPlace
 from gan_core.train.loop import fit
+from gan_core.train.measure import Compare
 from gan_core.train.patience import PatientStore
 from gan_core.train.report import Command, Trouble
-from pipelines.features import fd_domain_in
+from pipelines.features import fd_domain_in, figures_in
 from pipelines.stop import Orders
 from pipelines.worker_errors import as_text, from_text
 
@@ -80,12 +81,21 @@ def train_on_worker(config: dict[str, Any]) -> bool:
                 _here,
                 parents=tuple(Parent(**parent) for parent in config["parents"]),
                 threads=config["threads"],
-                compare=partial(fd_domain_in, patient, config["features"]) if config["features"] else None,
+                compare=_compare(patient, config),
             )
     except GanError as error:
         with suppress(StoreError):  # a full disk takes no record either; Ray carries the error's text
             store.write(_failure(place, config["fit_id"]), as_text(error).encode())
         raise
+
+
+def _compare(store: Store, config: Mapping[str, Any]) -> Compare | None:
+    """What measures samples as training goes on; None where nobody does."""
+    if not config["features"]:
+        return None
+    if not config["figures"]:
+        return partial(fd_domain_in, store, config["features"])
+    return partial(figures_in, store, config["features"], config["figures"])
 
 
 def checkpoint_now(timeout_s: float) -> bool:

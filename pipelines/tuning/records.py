@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import FiniteFloat
+from pydantic import Field, FiniteFloat
 
 from gan_core.block import Config
 from gan_core.config import Experiment, experiment_from
@@ -55,11 +55,15 @@ class TrialEnd(Config):
 
 
 class TrialSettings(Config):
-    """What makes a trial: the values by dotted name, and the seed of its experiment."""
+    """What makes a trial: the values by dotted name, and the seed of its experiment.
+
+    asked: the searcher's own numbers and words for the values, by its own names.
+    """
 
     number: int
     params: dict[str, Any]
     seed: int
+    asked: dict[str, float | int | str | bool] = Field(default_factory=dict)
 
 
 class SearchSettings(Config):

@@ -1,0 +1,51 @@
+"""What a trial's settings are, of those of the experiment that is searched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gan_core.config import Experiment, experiment_from, key_fields
+from gan_core.manifest import canonical_digest
+from gan_core.options.tune import Lengths, TuneConfig
+from gan_core.search_space import with_values
+
+VALUE, LOOKS, POSITION = "value", "looks", "position"  # names of what a trial tells Tune
+KEPT = 2  # checkpoints: another trial may be reading the newest one
+
+
+def tune_of(experiment: Experiment) -> TuneConfig:
+    """The `tune:` block of an experiment that has one."""
+    assert experiment.tune is not None
+    return experiment.tune
+
+
+def lengths_of(experiment: Experiment) -> Lengths:
+    """How long its trials are, in images, and when they are looked at."""
+    return tune_of(experiment).lengths(experiment.train.images, experiment.train.batch)
+
+
+def looks_in_all(experiment: Experiment) -> int:
+    """Looks of a trial at full length."""
+    lengths = lengths_of(experiment)
+    return -(-lengths.images // lengths.look_every)
+
+
+def trial_experiment(experiment: Experiment, params: Mapping[str, Any], seed: int) -> Experiment:
+    """What one trial trains: as the experiment, with these values, a trial's length, and looks at its cadence.
+
+    What is not among the values is the experiment's own.  ConfigError for values that do not go together.
+    """
+    tune, lengths = tune_of(experiment), lengths_of(experiment)
+    chosen = with_values(experiment, params, images=lengths.images, seed=seed).as_json()
+    chosen["train"] |= {
+        "workers": tune.workers, "fd_samples": tune.look_samples, "keep_checkpoints": KEPT, "keep_every": None,
+        **dict.fromkeys(("fd_every", "sample_every", "checkpoint_every", "report_every"), lengths.look_every),
+    }
+    return experiment_from(chosen)
+
+
+def checkpoint_key(trial: Experiment, shards: str) -> str:
+    """What a trial's checkpoints belong to.  shards: their digest."""
+    return canonical_digest({"seed": trial.seed, "model": key_fields(trial.model), "train": key_fields(trial.train),
+                             "shards": shards})

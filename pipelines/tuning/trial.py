@@ -1,0 +1,173 @@
+"""One trial, in a process of Tune's: trains, looks at the objective, and tells Tune of each look.
+
+What a trial has done is in the store.  One that begins again, after a pause, a lost machine or a new start of the whole
+search, first tells of the looks that it had, so that Tune's scheduler decides as it did, and goes on from its newest
+checkpoint, bit for bit as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Any
+
+from ray import tune
+
+from gan_core.config import FD_DOMAIN, Experiment, experiment_from
+from gan_core.data.shards import open_shards
+from gan_core.errors import ConfigError, GanError, StoreError
+from gan_core.manifest import Parent
+from gan_core.options.tune import Objective
+from gan_core.store import Store
+from gan_core.train.checkpoint import RunPlace
+from gan_core.train.loop import fit
+from gan_core.train.patience import PatientStore
+from gan_core.train.report import Silent
+from pipelines.features import figures_in
+from pipelines.retries import worth_retrying
+from pipelines.tuning.records import Look, Trial, TrialEnd, read_trial, write
+from pipelines.tuning.settings import LOOKS, POSITION, VALUE, checkpoint_key, lengths_of, trial_experiment, tune_of
+from pipelines.tuning.takeover import take_over
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all trials of one start of a search have in common.
+
+    store: its URL.  search: its prefix.  shards and features: prefixes.  parents: what a run
+    is made from, as plain values.  start: names this start of the search.
+    threads: of a training process.  last_look_only: tells Tune of a trial's last look alone, where it begins again.
+    profile: of whoever searches.  slots: Ray's handle on the room for training with several workers; None where Tune
+    sees to it.
+    """
+
+    store: str
+    search: str
+    experiment: dict[str, Any]
+    shards: str
+    features: str
+    shards_digest: str
+    parents: tuple[dict[str, Any], ...]
+    start: str
+    threads: int
+    last_look_only: bool
+    profile: dict[str, Any]
+    slots: Any = None
+
+    @cached_property
+    def searched(self) -> Experiment:
+        return experiment_from(self.experiment)
+
+    @property
+    def objective(self) -> Objective:
+        return tune_of(self.searched).objective
+
+
+
+def run_trial(config: dict[str, Any], setting: Setting) -> None:
+    """Tune's trial function.  config: {"at", "number", "changes", "params"} and {"donor"} where it takes over another.
+
+    Raises what another try may mend; what it cannot is recorded, and the trial has failed.
+    """
+    store = PatientStore(Store(setting.store))
+    at, changes = config["at"], config["changes"]
+    trial = _trial(store, at)
+    told = Told(store, trial, setting)
+    told.again()
+    if trial.end is not None:
+        return
+    try:
+        if changes > len(trial.changes):
+            take_over(store, setting.search, setting.searched, open_shards(store, setting.shards),
+                      setting.shards_digest, trial, config)
+            told.trial = trial = _trial(store, at)
+        _train(setting, trial, told)
+    except GanError as error:
+        if worth_retrying(error):
+            raise
+        write(store, f"{at}/ended.json", TrialEnd(status="failed", problem=str(error)))
+        told.worst()
+
+
+@dataclass
+class Told:
+    """What Tune is told of one trial, and what the store keeps of it."""
+
+    store: Store
+    trial: Trial
+    setting: Setting
+    _began: float = field(default_factory=time.monotonic)
+
+    def again(self) -> None:
+        """Tells Tune of the looks of earlier starts of the search; once in each start."""
+        mark = f"{self.trial.prefix}/starts/{self.setting.start}.json"
+        if self.store.exists(mark):
+            return
+        self.store.write(mark, b"{}")
+        for look in self.trial.looks[-1:] if self.setting.last_look_only else self.trial.looks:
+            self._tune(look.position, look.value)
+
+    def look(self, position: int, row: Mapping[str, float]) -> None:
+        """Keeps a new look and tells Tune of it; returns when Tune wants the trial to go on."""
+        if position <= self.trial.images:
+            return  # training began again behind the newest look: what is seen again is the same
+        objective = self.setting.objective
+        if missing := [name for name in objective.names if name not in row]:
+            raise ConfigError(f"tune.objective: the curves have no '{missing[0]}'; they have "
+                              f"{', '.join(sorted(set(row) - {'position'}))}")
+        before = self.trial.looks[-1].seconds if self.trial.looks else 0.0
+        finite = {name: float(value) for name, value in row.items() if name != "position" and math.isfinite(value)}
+        look = Look(position=position, value=objective.value(row), metrics=finite,
+                    seconds=round(before + time.monotonic() - self._began, 3))
+        self._began = time.monotonic()
+        write(self.store, f"{self.trial.prefix}/looks/{position:012d}.json", look)
+        self.trial = replace(self.trial, looks=(*self.trial.looks, look))
+        self._tune(position, look.value)
+
+    def worst(self) -> None:
+        """Tells Tune of a trial that failed, so that its scheduler and the searcher need not wait for it."""
+        self._tune(self.trial.images, None)
+
+    def _tune(self, position: int, value: float | None) -> None:
+        worst = math.inf if self.setting.objective.goal == "min" else -math.inf
+        looks = max(1, -(-position // lengths_of(self.setting.searched).look_every))
+        tune.report({VALUE: worst if value is None else value, LOOKS: looks, POSITION: position})
+
+
+@dataclass
+class TellsTune(Silent):
+    """The core's reporter of a trial with one worker: a look is told once its checkpoint is on its way."""
+
+    told: Told
+    _row: Mapping[str, float] = field(default_factory=dict)
+
+    def scalars(self, position: int, values: Mapping[str, float]) -> None:
+        self._row = dict(values)
+
+    def checkpoint(self, position: int, saved: str) -> None:
+        if FD_DOMAIN in self._row and self._row[POSITION] == position:
+            self.told.look(position, self._row)
+
+
+def _train(setting: Setting, trial: Trial, told: Told) -> None:
+    experiment = trial_experiment(setting.searched, trial.params, trial.settings.seed)
+    store = Store(setting.store)
+    place = RunPlace(store, trial.run_prefix, checkpoint_key(experiment, setting.shards_digest))
+    parents = tuple(Parent(**parent) for parent in setting.parents)
+    if experiment.train.most_workers == 1:
+        fit(experiment, open_shards(told.store, setting.shards), place, TellsTune(told), parents=parents,
+            threads=setting.threads, compare=partial(figures_in, told.store, setting.features, setting.objective.names))
+        return
+    from pipelines.tuning.many_workers import train_on_many  # imports Ray Train
+
+    train_on_many(setting, experiment, place, parents, told)
+
+
+def _trial(store: Store, at: str) -> Trial:
+    trial = read_trial(store, at)
+    if trial is None:
+        raise StoreError(f"{store.uri(at)}/trial.json is gone; was the search removed meanwhile? start it again")
+    return trial
