@@ -76,7 +76,7 @@ def _with(raw: dict[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_names(experiment: Experiment, tune: TuneConfig) -> Iterator[str]:
-    fields = {name: None for block in ("model", "train") for name in _fields(type(experiment), block)}
+    fields = {name: None for block in ("model", "train") for name in fields_of(type(experiment), block)}
     searchable = [name for name in fields if why_unsearchable(name) is None]
     for name in tune.space:
         reason = why_unsearchable(name)
@@ -94,12 +94,12 @@ def _of_names(experiment: Experiment, tune: TuneConfig) -> Iterator[str]:
                    "works")
 
 
-def _fields(kind: type[BaseModel], name: str, path: str = "") -> Iterator[str]:
+def fields_of(kind: type[BaseModel], name: str, path: str = "") -> Iterator[str]:
     """A field and all inside it, by dotted name, in every form that its blocks may take."""
     yield f"{path}{name}"
     for block in _blocks(kind.model_fields[name].annotation):
         for inner in block.model_fields:
-            yield from _fields(block, inner, f"{path}{name}.")
+            yield from fields_of(block, inner, f"{path}{name}.")
 
 
 def _blocks(annotation: Any) -> Iterator[type[BaseModel]]:
