@@ -1,0 +1,68 @@
+"""A search in words: values, names, the objective, lengths of time, as a terminal and a page say them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from gan_core.options.tune import TuneConfig
+from pipelines.report_names import number
+from pipelines.tuning.leaderboard import Row
+
+NONE = "—"
+PLAIN = (1e-7, 1e7)  # sizes between which numbers are written without an exponent
+DIGITS = 4  # of a setting that are shown
+
+
+def setting(value: Any) -> str:
+    """A value as people read it: 0.000213, true, [0, 0.99], text without quotes."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, int) or not PLAIN[0] <= abs(value) < PLAIN[1]:
+        return f"{value:.{DIGITS}g}" if isinstance(value, float) else str(value)
+    whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
+    return f"{float(f'{value:.{DIGITS}g}'):.{max(0, 12 - whole)}f}".rstrip("0").rstrip(".")
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Each dotted name by its last parts, as few as tell it from the others."""
+    short: dict[str, str] = {}
+    left = list(dict.fromkeys(names))
+    for parts in range(1, 1 + max((name.count(".") for name in left), default=0) + 1):
+        tails = {name: ".".join(name.split(".")[-parts:]) for name in left}
+        counts = Counter(tails.values())
+        short |= {name: tail for name, tail in tails.items() if counts[tail] == 1 or tail == name}
+        left = [name for name in left if name not in short]
+    return short
+
+
+def param_names(rows: Sequence[Row], tune: TuneConfig | None = None) -> list[str]:
+    """The names that are searched, in the order of the block, else as they appear."""
+    return list(dict.fromkeys([*(tune.space if tune else ()), *(name for row in rows for name in row.params)]))
+
+
+def objective_words(tune: TuneConfig) -> str:
+    """'fd_domain', or '1 × fd_domain + −10 × recall_domain'."""
+    return " + ".join(f"{setting(weight)} × {name}" for name, weight in (tune.objective.weighted or {}).items()) or (
+        tune.objective.names[0])
+
+
+def measured_words(tune: TuneConfig) -> str:
+    """On what: 'n_fake 1,000, n_real 1,000 or all there are, validation split'."""
+    return (f"n_fake {tune.look_samples:,}, n_real {tune.look_samples:,} or as many as there are, validation split")
+
+
+def value_words(row: Row) -> str:
+    """'3.21', '3.30 ± 0.12 (3 seeds)', '—'."""
+    if row.mean is not None and row.spread is not None:
+        return f"{number(row.mean)} ± {number(row.spread)} ({row.seeds} seeds)"
+    return NONE if row.value is None else number(row.value)
+
+
+def length(seconds: float) -> str:
+    """Seconds below two minutes, then minutes, then hours."""
+    minutes = round(seconds / 60)
+    return f"{seconds:.0f} s" if seconds < 120 else f"{minutes} min" if minutes < 120 else \
+        f"{minutes // 60} h {minutes % 60} min"
