@@ -45,6 +45,7 @@ from gan_core.options.losses import METHODS
 from gan_core.options.networks import FAMILIES
 from gan_core.options.optimizers import ALGORITHMS
 from gan_core.options.schedule import ScheduleConfig as ScheduleConfig
+from gan_core.options.tune import TuneConfig as TuneConfig
 from gan_core.registry import RECIPES, SOURCES, Registry, recipe_options
 from gan_core.transforms import KINDS, Transform
 
@@ -262,6 +263,7 @@ class Experiment(Config):
     evaluate: EvaluateConfig = EvaluateConfig()
     publish: PublishConfig = PublishConfig()
     schedule: ScheduleConfig = ScheduleConfig()
+    tune: TuneConfig | None = None
 
     @model_validator(mode="after")
     def _compiles(self) -> Self:
