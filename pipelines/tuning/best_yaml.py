@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import fill
 from typing import Any
 
 import yaml
@@ -15,6 +16,7 @@ from pipelines.tuning.leaderboard import Row, tune_block
 from pipelines.tuning.records import Search
 from pipelines.tuning.words import measured_words, objective_words, setting
 
+WIDTH = 118  # of the comments
 
 
 def best_yaml(search: Search, row: Row) -> str:
@@ -22,24 +24,27 @@ def best_yaml(search: Search, row: Row) -> str:
 
     Only settings that are not the defaults of its recipe are in it.  Equal records give equal bytes.
     """
-    winner = with_values(search.experiment, row.params, seed=row.seed).model_copy(update={"tune": None})
-    head = "".join(f"# {' '.join(line.split())}\n" for line in _head(search, row))  # a value may hold a line's end
-    return head + yaml.safe_dump(but_defaults(winner), sort_keys=False, allow_unicode=True)
+    winner = with_values(search.experiment, row.params, seed=row.seed)
+    return "".join(map(_comment, _head(search, row))) + yaml.safe_dump(but_defaults(winner), sort_keys=False, allow_unicode=True)
+
+
+def _comment(text: str) -> str:
+    """Lines of a comment, whatever ends of lines a value may hold."""
+    whole = " ".join(text.split())
+    return fill(whole, WIDTH, initial_indent="# ", subsequent_indent="#   ", break_long_words=False,
+                break_on_hyphens=False) + "\n"
 
 
 def but_defaults(experiment: Experiment) -> dict[str, Any]:
     """Plain values that `experiment_from` reads as this experiment, without most of what it would put in by itself."""
-    every = experiment.as_json()
+    every = {name: value for name, value in experiment.as_json().items() if name != "tune"}
     set_ = {name: every["data"][name] for name, field in type(experiment.data).model_fields.items()
             if getattr(experiment.data, name) != field.get_default(call_default_factory=True)}
-    least = {
-        "name": experiment.name,
-        "seed": experiment.seed,
-        "data": {"source": experiment.source, **set_},
-        "model": {"recipe": experiment.recipe},
-    }
-    differing = _differing(every, experiment_from(least).as_json())
-    chosen = {**least, **differing, "model": {**least["model"], **differing.get("model", {})}}
+    recipe = {"recipe": experiment.recipe}
+    least = {"name": experiment.name, "seed": experiment.seed, "data": {"source": experiment.source, **set_}}
+    default = experiment_from({**least, "model": recipe}).as_json()
+    differing = _differing(every, default)
+    chosen = {**least, **differing, "model": {**recipe, **differing.get("model", {})}}
     return chosen if experiment_from(chosen) == experiment else every
 
 
@@ -50,10 +55,14 @@ def _differing(given: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str
         other = default.get(name)
         if name in default and value == other:
             continue
-        both = isinstance(value, Mapping) and isinstance(other, Mapping)
-        alike = both and all(value.get(form) == other.get(form) for form in FORMS)
-        kept[name] = _differing(value, other) if alike else value
+        if isinstance(value, Mapping) and isinstance(other, Mapping) and _alike(value, other):
+            value = _differing(value, other)
+        kept[name] = value
     return kept
+
+
+def _alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return all(one.get(form) == other.get(form) for form in FORMS)
 
 
 def _head(search: Search, row: Row) -> list[str]:
@@ -72,4 +81,5 @@ def _head(search: Search, row: Row) -> list[str]:
         lines.append(f"Over {row.seeds} seeds: {number(row.mean)} ± {number(row.spread)} (standard deviation).")
     else:
         lines.append("It was not repeated with other seeds: how much of that is luck is not known.")
-    return [*lines, "Searched: " + ", ".join(f"{name}={setting(value)}" for name, value in row.params.items())]
+    values = ", ".join(f"{name}={setting(value)}" for name, value in row.params.items())
+    return [*lines, f"Values that were searched: {values}."]

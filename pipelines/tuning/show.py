@@ -28,7 +28,7 @@ def leaderboard_table(rows: Sequence[Row]) -> Table:
     apart = len(names) <= MOST_COLUMNS
     repeated = any(row.mean is not None for row in rows)
     table = Table("rank", "trial", "value", *(["mean ± spread"] if repeated else []), "images", "time", "status",
-                  *(map(Text, names.values()) if apart else ["settings"]), box=None, pad_edge=False,
+                  *(names.values() if apart else ["settings"]), box=None, pad_edge=False,
                   header_style="bold")
     for column in table.columns:
         column.overflow = "fold"

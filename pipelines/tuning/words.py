@@ -44,14 +44,15 @@ def param_names(rows: Sequence[Row], tune: TuneConfig | None = None) -> list[str
 
 
 def objective_words(tune: TuneConfig) -> str:
-    """'fd_domain', or '1 × fd_domain + −10 × recall_domain'."""
-    return " + ".join(f"{setting(weight)} × {name}" for name, weight in (tune.objective.weighted or {}).items()) or (
-        tune.objective.names[0])
+    """'fd_domain', or '1 * fd_domain + -10 * recall_domain'."""
+    weighted = tune.objective.weighted or {}
+    return " + ".join(f"{setting(weight)} * {name}" for name, weight in weighted.items()) or tune.objective.names[0]
 
 
 def measured_words(tune: TuneConfig) -> str:
-    """On what: 'n_fake 1,000, n_real 1,000 or all there are, validation split'."""
-    return (f"n_fake {tune.look_samples:,}, n_real {tune.look_samples:,} or as many as there are, validation split")
+    """On what: 'n_fake 1,000, n_real 1,000 or as many as there are, validation split'."""
+    n = f"{tune.look_samples:,}"
+    return f"n_fake {n}, n_real {n} or as many as there are, validation split"
 
 
 def value_words(row: Row) -> str:
