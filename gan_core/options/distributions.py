@@ -15,8 +15,15 @@ from re import fullmatch
 from typing import Annotated, Any, Literal, Protocol, Self, cast
 
 import yaml
-from pydantic import BeforeValidator, Field, FiniteFloat, JsonValue, SerializerFunctionWrapHandler
-from pydantic import model_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    FiniteFloat,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from gan_core.block import Config
 

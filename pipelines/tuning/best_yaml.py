@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from textwrap import fill
 from typing import Any
 
@@ -22,10 +22,11 @@ WIDTH = 118  # of the comments
 def best_yaml(search: Search, row: Row) -> str:
     """A file that `gan run` takes: the experiment with the values and the seed of a trial, and without `tune:`.
 
-    Only settings that are not the defaults of its recipe are in it.  Equal records give equal bytes.
+    Besides what was searched, only settings that are not the defaults of its recipe are in it.  Equal records give equal bytes.
     """
     winner = with_values(search.experiment, row.params, seed=row.seed)
-    return "".join(map(_comment, _head(search, row))) + yaml.safe_dump(but_defaults(winner), sort_keys=False, allow_unicode=True)
+    told = but_defaults(winner, row.params)
+    return "".join(map(_comment, _head(search, row))) + yaml.safe_dump(told, sort_keys=False, allow_unicode=True)
 
 
 def _comment(text: str) -> str:
@@ -35,8 +36,11 @@ def _comment(text: str) -> str:
                 break_on_hyphens=False) + "\n"
 
 
-def but_defaults(experiment: Experiment) -> dict[str, Any]:
-    """Plain values that `experiment_from` reads as this experiment, without most of what it would put in by itself."""
+def but_defaults(experiment: Experiment, named: Iterable[str] = ()) -> dict[str, Any]:
+    """Plain values that `experiment_from` reads as this experiment, without most of what it would put in by itself.
+
+    named: dotted names that are written out in any case.
+    """
     every = {name: value for name, value in experiment.as_json().items() if name != "tune"}
     set_ = {name: every["data"][name] for name, field in type(experiment.data).model_fields.items()
             if getattr(experiment.data, name) != field.get_default(call_default_factory=True)}
@@ -45,7 +49,17 @@ def but_defaults(experiment: Experiment) -> dict[str, Any]:
     default = experiment_from({**least, "model": recipe}).as_json()
     differing = _differing(every, default)
     chosen = {**least, **differing, "model": {**recipe, **differing.get("model", {})}}
+    for name in named:
+        _write_out(chosen, every, name)
     return chosen if experiment_from(chosen) == experiment else every
+
+
+def _write_out(into: dict[str, Any], every: Mapping[str, Any], name: str) -> None:
+    """Puts the setting of that dotted name into nested values."""
+    *blocks, leaf = name.split(".")
+    for block in blocks:
+        into, every = into.setdefault(block, {}), every[block]
+    into[leaf] = every[leaf]
 
 
 def _differing(given: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,8 @@ def learning_curves(rows: Sequence[Row], curves: Mapping[int, Sequence[Look]], o
             style: dict[str, Any] = {"color": BEST, "linewidth": 2.0, "zorder": 3} if best else {
                 "color": OTHER, "linewidth": 1.0, "alpha": FAINT[row.status]}
             if line:
-                axes.plot(*zip(*line, strict=True), marker="o", markersize=3 if best or len(line) == 1 else 1.5, **style)
+                size = 3.0 if best or len(line) == 1 else 1.5
+                axes.plot(*zip(*line, strict=True), marker="o", markersize=size, **style)
         axes.set_xlabel("images seen")
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
