@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from pipelines.report import LINE_COLOURS, WIDE
+from pipelines.report import LINE_COLOURS
 from pipelines.svg import svg_of
 from pipelines.tuning.axes import UNSET, Axis
 from pipelines.tuning.leaderboard import Row, Status
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OTHER, BEST = LINE_COLOURS[:2]
-STYLES: Mapping[Status, Mapping[str, Any]] = {  # of a trial's mark; the later are drawn above
-    "failed": {"marker": "x", "color": "#d05a5a", "alpha": 0.8},
+STYLES: Mapping[Status, Mapping[str, Any]] = {  # of a mark; the later are drawn above, failed trials nowhere
     "stopped": {"marker": "o", "facecolors": "none", "edgecolors": OTHER, "alpha": 0.45},
     "running": {"marker": "s", "facecolors": "none", "edgecolors": OTHER, "alpha": 0.8},
     "finished": {"marker": "o", "color": OTHER, "alpha": 0.85},
 }
+WIDE = 8  # highest value beside lowest, from which a logarithmic scale is worth it
 FAINT = {"stopped": 0.22, "failed": 0.22, "running": 0.5, "finished": 0.7}  # lines over images
 WIDE_FIGURE, SMALL_FIGURE = (4.8, 2.9), (3.6, 2.1)  # inches
 AXIS_INCHES, NAME_CHARACTERS, TICK_CHARACTERS = 0.56, 60, 14
@@ -45,14 +45,14 @@ def history(rows: Sequence[Row], best: Sequence[tuple[int, float]], objective: s
 
 def learning_curves(rows: Sequence[Row], curves: Mapping[int, Sequence[Look]], objective: str) -> Markup:
     """The objective over images seen, a line a trial; the best one stands out, those stopped are faint."""
-    lines = {row: [(look.position, look.value) for look in curves.get(row.number, ()) if look.value is not None]
-             for row in reversed(rows)}
+    lines = [(row, [(look.position, look.value) for look in curves.get(row.number, ()) if look.value is not None])
+             for row in reversed(rows)]
 
     def draw(figure: Figure) -> None:
         from matplotlib.ticker import EngFormatter, MaxNLocator
 
         axes = figure.add_subplot()
-        for row, line in lines.items():
+        for row, line in lines:
             best = row.rank == 1
             style: dict[str, Any] = {"color": BEST, "linewidth": 2.0, "zorder": 3} if best else {
                 "color": OTHER, "linewidth": 1.0, "alpha": FAINT[row.status]}
@@ -62,7 +62,7 @@ def learning_curves(rows: Sequence[Row], curves: Mapping[int, Sequence[Look]], o
         axes.set_xlabel("images seen")
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        _scale(axes, (value for line in lines.values() for _, value in line), objective)
+        _scale(axes, (value for _, line in lines for _, value in line), objective)
 
     return svg_of(draw, WIDE_FIGURE, "learning-curves", f"{objective} over images seen, of {len(rows)} trials")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from gan_core.options.distributions import Distribution
 from gan_core.options.tune import TuneConfig
 from pipelines.report_names import number
 from pipelines.tuning.leaderboard import Row
@@ -28,14 +28,14 @@ def setting(value: Any) -> str:
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
     """Each dotted name by its last parts, as few as tell it from the others."""
-    short: dict[str, str] = {}
-    left = list(dict.fromkeys(names))
-    for parts in range(1, 1 + max((name.count(".") for name in left), default=0) + 1):
-        tails = {name: ".".join(name.split(".")[-parts:]) for name in left}
-        counts = Counter(tails.values())
-        short |= {name: tail for name, tail in tails.items() if counts[tail] == 1 or tail == name}
-        left = [name for name in left if name not in short]
-    return short
+    every = list(dict.fromkeys(names))
+    return {name: _short(name, [other for other in every if other != name]) for name in every}
+
+
+def _short(name: str, others: Sequence[str]) -> str:
+    parts = name.split(".")
+    tails = (".".join(parts[start:]) for start in range(len(parts) - 1, 0, -1))
+    return next((tail for tail in tails if not any(f".{other}".endswith(f".{tail}") for other in others)), name)
 
 
 def param_names(rows: Sequence[Row], tune: TuneConfig | None = None) -> list[str]:
@@ -53,6 +53,20 @@ def measured_words(tune: TuneConfig) -> str:
     """On what: 'n_fake 1,000, n_real 1,000 or as many as there are, validation split'."""
     n = f"{tune.look_samples:,}"
     return f"n_fake {n}, n_real {n} or as many as there are, validation split"
+
+
+def distribution_words(distribution: Distribution) -> str:
+    """'0.00001 to 0.001, logarithmic; only with model.width 32 or 64'."""
+    if distribution.choices:
+        told = _one_of(distribution.choices)
+    else:
+        told = " to ".join(map(setting, distribution.ends)) + (", logarithmic" if distribution.log else "")
+    return "; ".join([told, *(f"only with {name} {_one_of(values)}" for name, values in distribution.when.items())])
+
+
+def _one_of(values: Sequence[Any]) -> str:
+    *others, last = map(setting, values)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def value_words(row: Row) -> str:
