@@ -12,9 +12,11 @@ from pipelines.svg import svg_of
 from pipelines.tuning.axes import UNSET, Axis
 from pipelines.tuning.leaderboard import Row, Status
 from pipelines.tuning.records import Look
+from pipelines.tuning.words import setting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import XAxis, YAxis
     from matplotlib.figure import Figure
 
 OTHER, BEST = LINE_COLOURS[:2]
@@ -24,6 +26,7 @@ STYLES: Mapping[Status, Mapping[str, Any]] = {  # of a mark; the later are drawn
     "finished": {"marker": "o", "color": OTHER, "alpha": 0.85},
 }
 WIDE = 8  # highest value beside lowest, from which a logarithmic scale is worth it
+DECADES = 30  # highest beside lowest, from which powers of ten alone are written at an axis
 FAINT = {"stopped": 0.22, "failed": 0.22, "running": 0.5, "finished": 0.7}  # lines over images
 WIDE_FIGURE, SMALL_FIGURE = (4.8, 2.9), (3.6, 2.1)  # inches
 AXIS_INCHES, NAME_CHARACTERS, TICK_CHARACTERS = 0.56, 60, 14
@@ -99,11 +102,11 @@ def parallel(axes_: Sequence[Axis], rows: Sequence[Row], objective: Axis, names:
         axes.set_ylim(len(every) - 0.3, -0.5)
         for y, axis in enumerate(every):
             _level(axes, axis, y, names.get(axis.name, axis.name), axis.name in unset)
-        for row in reversed(rows):
+        for n, row in reversed(list(enumerate(rows))):
             values = {objective.name: row.value, **row.params}
             places = [axis.place(values[axis.name]) if axis.name in values else 1.12 for axis in every]
             best = row.rank == 1
-            strength = 0.1 + 0.75 * (1 - (row.rank - 1) / len(rows)) ** 2
+            strength = min(0.1, 4 / len(rows)) + 0.75 * (1 - n / len(rows)) ** max(2, len(rows) / 20)
             axes.plot(places, range(len(every)), color=BEST if best else OTHER, alpha=1.0 if best else strength,
                       linewidth=2.2 if best else 1.0, zorder=3 if best else 2)
 
@@ -133,6 +136,7 @@ def taken_over(axis: Axis, steps: Mapping[int, Sequence[tuple[int, Any]]], best:
             axes.set_ylim(0, 1)
         elif axis.logarithmic:
             axes.set_yscale("log")
+            _orders(axes.yaxis, few=axis.high > DECADES * axis.low)
 
     label = f"{axis.name} over images seen, of {len(steps)} trials"
     return svg_of(draw, SMALL_FIGURE, f"taken-over-{axis.name}", label)
@@ -155,17 +159,24 @@ def _marks(axes: Axes, rows: Sequence[Row], across: Callable[[Row], float]) -> N
 
 
 def _scale(axes: Axes, values: Iterable[float | None], label: str) -> None:
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+    from matplotlib.ticker import MaxNLocator
 
     axes.grid(alpha=0.15, linewidth=0.6)
     axes.set_ylabel(_cut(label, 36))
-    if not far_apart(values):
+    if far_apart(values):
+        axes.set_yscale("log")
+        _orders(axes.yaxis)
+    else:
         axes.yaxis.set_major_locator(MaxNLocator(5))
-        return
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _orders(side: XAxis | YAxis, few: bool = False) -> None:
+    """Plain numbers on a logarithmic scale, at each power of ten and, unless they are to be few, between."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    side.set_major_locator(LogLocator(subs=(1,) if few else (1, 2, 5), numticks=8))
+    side.set_major_formatter(FuncFormatter(lambda value, _: setting(value)))
+    side.set_minor_locator(NullLocator())
 
 
 def _whole(axes: Axes) -> None:
@@ -179,6 +190,7 @@ def _numbers(axes: Axes, axis: Axis) -> None:
 
     if axis.logarithmic:
         axes.set_xscale("log")
+        _orders(axes.xaxis, few=axis.high > DECADES * axis.low)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=isinstance(axis.low, int) and isinstance(axis.high, int)))
 
@@ -201,12 +213,12 @@ def _level(axes: Axes, axis: Axis, y: int, name: str, unset: bool) -> None:
     from matplotlib import rcParams
 
     axes.plot((0, 1), (y, y), color=rcParams["text.color"], alpha=0.35, linewidth=1.0, zorder=1)
-    axes.text(0, y - 0.28, _cut(name, NAME_CHARACTERS), fontweight="bold", fontsize=8)
+    axes.text(0, y - 0.28, _cut(name, NAME_CHARACTERS), fontweight="bold", fontsize=8, zorder=5)
     ticks = [*axis.ticks(), *([(1.12, UNSET)] if unset else [])]
     for place, text in ticks:
         side = "left" if place == 0 else "right" if place == 1 else "center"
         axes.plot((place, place), (y - 0.05, y + 0.05), color=rcParams["text.color"], alpha=0.6, linewidth=1.0)
-        axes.text(place, y + 0.1, _cut(text), fontsize=7, ha=side, va="top")
+        axes.text(place, y + 0.1, _cut(text), fontsize=7, ha=side, va="top", zorder=5)
 
 
 def _cut(text: str, most: int = TICK_CHARACTERS) -> str:

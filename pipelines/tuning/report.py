@@ -107,10 +107,11 @@ def _facts(search: Search, tune: TuneConfig, rows: Sequence[Row]) -> Iterator[tu
     experiment = search.settings.experiment
     ran = (*search.trials, *search.repeats)
     yield "Experiment", f"{experiment['name']}: {experiment['model']['recipe']} on {experiment['data']['source']}"
-    yield "Searched", f"{len(tune.space)} settings, proposed by {tune.searcher} with seed {tune.seed}"
+    settings = f"{len(tune.space)} setting{'s' * (len(tune.space) > 1)}"
+    yield "Searched", f"{settings}, proposed by {tune.searcher} with seed {tune.seed}"
     yield "Objective", (f"{objective_words(tune)}, {GOALS[tune.objective.goal]}; by the averaged weights, "
                         f"{measured_words(tune)}")
-    yield "Trials", f"{counted(rows)}; {len(rows)} of {tune.samples} begun, each of {_length(search, tune)}"
+    yield "Trials", f"{counted(rows)}, of {tune.samples}; each of at most {trial_images(search, tune):,} images"
     yield "Scheduler", _scheduler(tune, experiment["train"])
     yield "Seeds", ", ".join(map(str, sorted({row.seed for row in rows}))) or NONE
     if tune.repeats.top:
@@ -135,10 +136,6 @@ def _scheduler(tune: TuneConfig, train: Mapping[str, Any]) -> str:
 def breakable(name: str) -> Markup:
     """A dotted name that a line may end in, after its dots and underscores."""
     return Markup("{}").format(name).replace(".", Markup(".<wbr>")).replace("_", Markup("_<wbr>"))
-
-
-def _length(search: Search, tune: TuneConfig) -> str:
-    return f"at most {trial_images(search, tune):,} images"
 
 
 def _pictures(rows: Sequence[Row], samples: Mapping[int, bytes]) -> Iterator[tuple[str, str, str]]:
@@ -168,12 +165,13 @@ def _slices(tune: TuneConfig, rows: Sequence[Row], axes: Sequence[Axis], objecti
 
 
 def _taken_over(search: Search, rows: Sequence[Row], axes: Sequence[Axis]) -> list[Panel]:
-    """How each setting went that trials took over."""
+    """How each setting went that changed."""
     if not any(trial.changes for trial in search.trials):
         return []
     best = rows[0].number
     panels = []
     for axis in axes:
         lines = {trial.number: line for trial in search.trials if (line := steps(trial, axis.name))}
-        panels.append(Panel(axis.name, "", taken_over(axis, lines, best)))
+        if any(value != line[0][1] for line in lines.values() for _, value in line):
+            panels.append(Panel(axis.name, "", taken_over(axis, lines, best)))
     return panels
