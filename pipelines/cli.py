@@ -27,6 +27,7 @@ from pipelines.cli_runs import runs
 from pipelines.cli_sample import sample
 from pipelines.cli_serve_model import serve_model
 from pipelines.cli_store import store_app
+from pipelines.cli_tune import tune
 from pipelines.failure import no_answer, of_the_network
 from pipelines.interrupt import end_interrupted
 from pipelines.options import (
@@ -62,6 +63,7 @@ app.add_typer(dataset, name="dataset")
 app.add_typer(models, name="models")
 app.add_typer(runs, name="runs")
 app.add_typer(store_app, name="store")
+app.add_typer(tune, name="tune")
 app.command()(sample)
 app.command()(generate)
 app.command()(serve_model)

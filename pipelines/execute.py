@@ -20,7 +20,7 @@ from gan_core.published import version_prefix
 from gan_core.store import Store
 from pipelines.backend import Backend, Work, backend_of
 from pipelines.cluster import stop_ray
-from pipelines.handles import Features, Handle, Published, Scored, Shards, Trained
+from pipelines.handles import Features, Handle, Published, Scored, Shards, Trained, Tuned
 from pipelines.keys import FEATURES, INPUTS, decides_by_fd, features_key, features_prefix
 from pipelines.models import Standard
 from pipelines.plan import Action, Planner, Step, newest_checkpoint
@@ -178,6 +178,18 @@ class Run:
         if time.monotonic() - self.told > TELL_EVERY_S:
             self.told = time.monotonic()
             self.tell(f"{done:,}/{images:,} images")
+
+    def tune(self, shards: Shards) -> Tuned:
+        """A finished search on the shards."""
+
+        def work(step: Step) -> None:
+            from pipelines.stages.tune import tune
+            from pipelines.tuning.search import Conductor
+
+            conductor = Conductor(self.store, self.experiment, self.profile, self.features, self.tell)
+            tune(self.store, self.experiment, shards, conductor.conduct, key=step.key, prefix=step.prefix)
+
+        return self._stage("tune", Tuned, work)
 
     def tell(self, detail: str) -> None:
         """Records how far the stage at work is, in words."""

@@ -45,6 +45,13 @@ class Trained(Handle):
 
 
 @dataclass(frozen=True)
+class Tuned(Handle):
+    """A finished search over settings."""
+
+    KIND = "tuned"
+
+
+@dataclass(frozen=True)
 class Scored(Handle):
     """Metrics, sample grid and report of a trained generator."""
 

@@ -26,18 +26,20 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
     "train": ("prepare",),
     "evaluate": ("prepare", "train"),
     "publish": ("train", "evaluate"),
+    "tune": ("prepare",),
 }
 BLOCKS: Mapping[str, tuple[str, ...]] = {
     "prepare": ("data", "prepare"),
     "train": ("seed", "model", "train"),
     "evaluate": ("evaluate",),
     "publish": ("name", "publish"),
+    "tune": ("seed", "model", "train", "tune"),
 }
 INIT_FROM = "init_from"  # one more input of train, where it is set: the version whose weights it begins with
 SEEN = "seen"
 FEATURES = "features"  # and one more, where it decides by fd_domain: the network that this is measured with
 REFERENCES = "references"  # champions measured on others' data
-FOLDERS: Mapping[str, str] = {"prepare": "shards", "train": "runs", "evaluate": "scores"}
+FOLDERS: Mapping[str, str] = {"prepare": "shards", "train": "runs", "evaluate": "scores", "tune": "tune"}
 PREFIX_CHARS = 16  # of a key, in the name of what it makes
 FIRST_PARTY = ("gan_core", "pipelines")
 PLUGGED_IN = "gan_core.data.plugin"  # what stands between a plug-in's source and the stage
@@ -70,7 +72,7 @@ def code(experiment: Experiment, stage: str) -> dict[str, str]:
         roots += map(SOURCES.module_of, _sources(experiment.data))
         if any(root.partition(".")[0] not in FIRST_PARTY for root in roots):
             roots.append(PLUGGED_IN)
-    if stage in ("train", "evaluate"):  # evaluate builds the generator that the recipe's networks define
+    if stage in ("train", "evaluate", "tune"):  # evaluate builds the generator that the recipe's networks define
         roots.append(RECIPES.module_of(experiment.recipe))
         roots += map(FAMILIES.module_of, getattr(experiment.model, "families", ()))
     if stage == "train" and decides_by_fd(experiment):

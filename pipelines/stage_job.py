@@ -68,6 +68,8 @@ def done(store: Store, order: Order, at: str) -> Published | None:
             run.features(_handle(run, "prepare", Shards))
         case "train":
             run.train(_handle(run, "prepare", Shards))
+        case "tune":
+            run.tune(_handle(run, "prepare", Shards))
         case "evaluate":
             run.evaluate(_handle(run, "prepare", Shards), _handle(run, "train", Trained))
         case "publish":

@@ -53,6 +53,8 @@ class Lengths(Config):
 class TuneConfig(Config):
     """What `gan tune` searches, and how.  All lengths count images seen."""
 
+    NOT_IN_KEY = frozenset({"concurrent", "gpus"})
+
     space: dict[str, Drawn] = Field(
         min_length=1, description="what each field is drawn from, by its dotted name",
         examples=[{"model.generator_optimizer.learning_rate": {"loguniform": [1e-5, 1e-3]}}])

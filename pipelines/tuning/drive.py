@@ -25,9 +25,10 @@ from pipelines.interrupt import StopSignals
 from pipelines.profile import Profile
 from pipelines.tuning.places import Places
 from pipelines.tuning.recorder import Recorder
+from pipelines.tuning.setting import Setting
 from pipelines.tuning.settings import VALUE, looks_in_all, tune_of
 from pipelines.tuning.slots import make_slots
-from pipelines.tuning.trial import Setting, run_trial
+from pipelines.tuning.trial import run_trial
 
 GOES_ON = "the same command goes on: ended trials are kept, the others go on from their checkpoints"
 RETRIES = 2  # of a trial whose process or machine was lost

@@ -25,7 +25,8 @@ from pipelines.tuning.settings import POSITION
 from pipelines.tuning.slots import Slot, slot
 
 if TYPE_CHECKING:
-    from pipelines.tuning.trial import Setting, Told
+    from pipelines.tuning.setting import Setting
+    from pipelines.tuning.trial import Told
 
 LOOK_S = 0.5
 

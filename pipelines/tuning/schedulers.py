@@ -28,7 +28,8 @@ def scheduler_of(experiment: Experiment) -> TrialScheduler:
     match block.scheduler:
         case "asha":
             grace = -(-lengths.grace // lengths.look_every)
-            return ASHAScheduler(max_t=most, grace_period=min(grace, most), reduction_factor=block.reduction, time_attr=LOOKS)
+            return ASHAScheduler(
+                max_t=most, grace_period=min(grace, most), reduction_factor=block.reduction, time_attr=LOOKS)
         case "hyperband":
             return HyperBandScheduler(max_t=most, reduction_factor=block.reduction, time_attr=LOOKS)
         case "pbt":

@@ -11,16 +11,15 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from ray import tune
 
-from gan_core.config import FD_DOMAIN, Experiment, experiment_from
+from gan_core.config import FD_DOMAIN
 from gan_core.data.shards import open_shards
 from gan_core.errors import ConfigError, GanError, StoreError
 from gan_core.manifest import Parent
-from gan_core.options.tune import Objective
 from gan_core.store import Store
 from gan_core.train.checkpoint import RunPlace
 from gan_core.train.loop import fit
@@ -29,42 +28,9 @@ from gan_core.train.report import Silent
 from pipelines.features import figures_in
 from pipelines.retries import worth_retrying
 from pipelines.tuning.records import Look, Trial, TrialEnd, read_trial, write
-from pipelines.tuning.settings import LOOKS, POSITION, VALUE, checkpoint_key, lengths_of, trial_experiment, tune_of
+from pipelines.tuning.setting import Setting
+from pipelines.tuning.settings import LOOKS, POSITION, VALUE, checkpoint_key, lengths_of, trial_experiment
 from pipelines.tuning.takeover import take_over
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all trials of one start of a search have in common.
-
-    store: its URL.  search: its prefix.  shards and features: prefixes.  parents: what a run
-    is made from, as plain values.  start: names this start of the search.
-    threads: of a training process.  last_look_only: tells Tune of a trial's last look alone, where it begins again.
-    profile: of whoever searches.  slots: Ray's handle on the room for training with several workers; None where Tune
-    sees to it.
-    """
-
-    store: str
-    search: str
-    experiment: dict[str, Any]
-    shards: str
-    features: str
-    shards_digest: str
-    parents: tuple[dict[str, Any], ...]
-    start: str
-    threads: int
-    last_look_only: bool
-    profile: dict[str, Any]
-    slots: Any = None
-
-    @cached_property
-    def searched(self) -> Experiment:
-        return experiment_from(self.experiment)
-
-    @property
-    def objective(self) -> Objective:
-        return tune_of(self.searched).objective
-
 
 
 def run_trial(config: dict[str, Any], setting: Setting) -> None:

@@ -1,0 +1,115 @@
+"""`gan tune`: prepares the data where it is not there, searches, and has the best settings trained and published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from gan_core.errors import ConfigError
+from gan_core.search_space import refuse_unsearchable, with_values
+from gan_core.store import Store
+from pipelines.attempt import attempt
+from pipelines.execute import Run
+from pipelines.plan import Action, Planner, Step
+from pipelines.progress import following
+from pipelines.retries import Retries
+from pipelines.run import Opened, Outcome, nothing_new, open_to_run, ray_beside, run_opened
+from pipelines.show import console, result_table
+from pipelines.stages.tune import refuse_without_space
+from pipelines.tuning.leaderboard import leaderboard
+from pipelines.tuning.records import Search, read_search
+from pipelines.tuning.results import BEST, REPORT
+from pipelines.tuning.show import as_json, leaderboard_table
+
+STAGES = ("prepare", "tune")
+BY = "gan tune"
+SHOWN = 10  # lines of the leaderboard, where all are in the report
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TuneOutcome(Outcome):
+    """What became of preparation and search.  search: None where it was not begun."""
+
+    search: Search | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """{"stages": [...], "search": the leaderboard}."""
+        found = self.search
+        return {"stages": self.stages(), "search": found and as_json(found, leaderboard(found))}
+
+    def made(self, store: Store) -> tuple[tuple[str, str, str], ...]:
+        if self.error is not None or self.search is None:
+            return ()
+        return ("best settings", self.search.prefix, BEST), ("report", self.search.prefix, REPORT)
+
+
+def search_steps(opened: Opened) -> list[Step]:
+    """What a search would do, stage by stage."""
+    prepare = opened.planner.step("prepare", {})
+    known = {"prepare": prepare.digest} if prepare.action is Action.REUSE else {}
+    return [prepare, opened.planner.step("tune", known)]
+
+
+def tune_experiment(
+    path: str, store: str, overrides: Iterable[str], profile: str | None, remake: Iterable[str], resume: bool
+) -> tuple[Opened, TuneOutcome]:
+    """One search, shown as it goes.  ConfigError before anything starts; later errors are in the outcome.
+
+    resume: ConfigError where no search of these settings was begun in the store.
+    """
+    opened = open_to_run(path, store, overrides, profile, remake)
+    refuse_without_space(opened.experiment)
+    refuse_unsearchable(opened.experiment)
+    steps = search_steps(opened)
+    begun = steps[-1].prefix and read_search(opened.store, steps[-1].prefix) is not None
+    if resume and not begun:
+        raise ConfigError(f"--resume: no search of {path} with these settings was begun in {opened.store.url}; without "
+                          "--resume it is")
+    return opened, tune_opened(opened, steps)
+
+
+def tune_opened(opened: Opened, steps: list[Step]) -> TuneOutcome:
+    """The same of what is open to run."""
+    if all(step.action is Action.REUSE for step in steps):
+        outcome = TuneOutcome(nothing_new(opened, steps, BY), None, None, read_search(opened.store, steps[-1].prefix))
+        console().print(f"nothing to do: {opened.experiment.name} is searched already")
+    else:
+        outcome = _tune(opened, steps)
+    if outcome.search is not None and outcome.search.trials:
+        console().print(leaderboard_table(leaderboard(outcome.search)[:SHOWN]))
+    result_table(opened.store, opened.experiment, outcome)
+    return outcome
+
+
+def publish_best(opened: Opened, search: Search) -> Outcome:
+    """Trains the best settings at full length, and evaluates and publishes what they make."""
+    best = leaderboard(search)[0]
+    experiment = with_values(opened.experiment, best.params)
+    console().print(f"trial {best.number} at full length, {experiment.train.images:,} images")
+    planner = Planner(opened.store, experiment)
+    return run_opened(Opened(experiment, opened.profile, opened.store, planner), by=BY)
+
+
+def _tune(opened: Opened, steps: list[Step]) -> TuneOutcome:
+    store, experiment = opened.store, opened.experiment
+    searches = steps[-1].action is not Action.REUSE
+    search = None
+    with (
+        attempt(store, experiment, opened.profile, opened.planner.remake, by=BY) as made,
+        ray_beside(opened, searches),
+        following(store, experiment, made.path, "starting Ray", made.log),
+    ):
+        run = Run.of(
+            experiment.as_json(), store.url, opened.profile.model_dump(mode="json"),
+            remake=tuple(opened.planner.remake), path=made.path,
+        )
+        shards = _retried(run, "prepare", run.prepare)
+        tuned = _retried(run, "tune", lambda: run.tune(shards))
+        search = read_search(store, tuned.prefix)
+    return TuneOutcome(made.results, None, made.error, search)
+
+
+def _retried(run: Run, stage: str, work: Callable[[], T]) -> T:
+    return Retries.of(run.profile, stage, lambda error: run.waits(stage, error))(work)
