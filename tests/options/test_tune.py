@@ -166,7 +166,7 @@ def test_spaces_and_conditions_that_cannot_hold_are_refused(
     ({"scheduler": "pbt", "space": {BETAS: {"choice": [1, 2], "when": {ALGORITHM: "adam"}}, ALGORITHM: ALGORITHMS}},
      [f"tune.space.{BETAS}.when", "tune.scheduler=asha works"]),
     ({"scheduler": "pbt", "grace": 128}, ["tune.grace=128 is not read by tune.scheduler=pbt"]),
-    ({"scheduler": "asha", "perturb_every": 128}, ["tune.perturb_every=128 is not read", "tune.scheduler=pbt reads it"]),
+    ({"scheduler": "asha", "perturb_every": 128}, ["tune.perturb_every=128 is not read", "=pbt reads it"]),
     ({"scheduler": "ashaa"}, ["tune.scheduler", "'asha'", "works"]),
     ({"reduction": 1}, ["tune.reduction", "works"]),
     ({"gpus": 1.5}, ["tune.gpus=1.5", "tune.gpus=2 works"]),
