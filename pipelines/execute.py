@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gan_core.config import Experiment, experiment_from
@@ -123,8 +124,11 @@ class Run:
         for file in (files[name] for name in self.experiment.evaluate.networks if name in files):
             network_bytes(file)
 
-    def features(self, shards: Shards) -> Features:
-        """The feature network that decides about the run: made before the run has a name, as its digest is in it."""
+    def features(self, shards: Shards, stage: str = "train") -> Features:
+        """The feature network that decides about the run: made before the run has a name, as its digest is in it.
+
+        stage: for which it is made.
+        """
         key = self._features_key(shards)
         step = Step(FEATURES, Action.RUN, "", StageRecord(key=key, config={}, inputs={}, code={}), features_prefix(key))
 
@@ -133,7 +137,7 @@ class Run:
 
             features_of(self.store, shards, key, self.experiment.evaluate.seed)
 
-        with self._told("train", Begun(time.monotonic(), None)):
+        with self._told(stage, Begun(time.monotonic(), None)):
             if self._made(step.prefix) is None:
                 self.backend.do(self, step, work)
             found = self._made(step.prefix)
@@ -186,7 +190,8 @@ class Run:
             from pipelines.stages.tune import tune
             from pipelines.tuning.search import Conductor
 
-            conductor = Conductor(self.store, self.experiment, self.profile, self.features, self.tell)
+            features = partial(self.features, stage="tune")
+            conductor = Conductor(self.store, self.experiment, self.profile, features, self.tell)
             tune(self.store, self.experiment, shards, conductor.conduct, key=step.key, prefix=step.prefix)
 
         return self._stage("tune", Tuned, work)

@@ -31,6 +31,12 @@ def looks_in_all(experiment: Experiment) -> int:
     return -(-lengths.images // lengths.look_every)
 
 
+def looks_at(experiment: Experiment, position: int) -> int:
+    """How many looks a trial has had at a position, one at least: positions of searched batch sizes differ a little."""
+    lengths = lengths_of(experiment)
+    return looks_in_all(experiment) if position >= lengths.images else max(1, position // lengths.look_every)
+
+
 def trial_experiment(experiment: Experiment, params: Mapping[str, Any], seed: int) -> Experiment:
     """What one trial trains: as the experiment, with these values, a trial's length, and looks at its cadence.
 

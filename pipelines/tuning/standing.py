@@ -79,8 +79,8 @@ def stop_search(experiment: str, store_url: str) -> None:
 def _search(store: Store, experiment: str) -> Search:
     search = newest_search(store, experiment)
     if search is None:
-        raise GanError(f"no search of {experiment} was begun in {store.url}; `gan tune {experiment} --store {store.url}` "
-                       "begins one")
+        raise GanError(f"no search of {experiment} was begun in {store.url}; `gan tune {experiment} --store "
+                       f"{store.url}` begins one")
     return search
 
 

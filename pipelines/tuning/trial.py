@@ -29,7 +29,7 @@ from pipelines.features import figures_in
 from pipelines.retries import worth_retrying
 from pipelines.tuning.records import Look, Trial, TrialEnd, read_trial, write
 from pipelines.tuning.setting import Setting
-from pipelines.tuning.settings import LOOKS, POSITION, VALUE, checkpoint_key, lengths_of, trial_experiment
+from pipelines.tuning.settings import LOOKS, POSITION, VALUE, checkpoint_key, looks_at, trial_experiment
 from pipelines.tuning.takeover import take_over
 
 
@@ -99,8 +99,8 @@ class Told:
 
     def _tune(self, position: int, value: float | None) -> None:
         worst = math.inf if self.setting.objective.goal == "min" else -math.inf
-        looks = max(1, -(-position // lengths_of(self.setting.searched).look_every))
-        tune.report({VALUE: worst if value is None else value, LOOKS: looks, POSITION: position})
+        tune.report({VALUE: worst if value is None else value, LOOKS: looks_at(self.setting.searched, position),
+                     POSITION: position})
 
 
 @dataclass
@@ -126,10 +126,12 @@ def _train(setting: Setting, trial: Trial, told: Told) -> None:
     if experiment.train.most_workers == 1:
         fit(experiment, open_shards(told.store, setting.shards), place, TellsTune(told), parents=parents,
             threads=setting.threads, compare=partial(figures_in, told.store, setting.features, setting.objective.names))
-        return
-    from pipelines.tuning.many_workers import train_on_many  # imports Ray Train
+    else:
+        from pipelines.tuning.many_workers import train_on_many  # imports Ray Train
 
-    train_on_many(setting, experiment, place, parents, told)
+        train_on_many(setting, experiment, place, parents, told)
+    # where Tune has not ended it with its last look, a stop rule of the experiment's has
+    write(told.store, f"{trial.prefix}/ended.json", TrialEnd(status="finished"))
 
 
 def _trial(store: Store, at: str) -> Trial:
