@@ -44,6 +44,7 @@ from pipelines.stage_order import (
     record_of,
     write_order,
 )
+from pipelines.tuning.places import Places
 
 if TYPE_CHECKING:
     from pipelines.backend import Work
@@ -77,7 +78,9 @@ class OnRayJobs:
             api = jobs_api(self.profile, lambda: bool(signals.number))
 
             def check() -> None:
-                if step.stage in BEFORE_TRAINING:
+                if step.stage == "tune":
+                    Places.among(api.nodes(), run.experiment, self.profile)
+                elif step.stage in BEFORE_TRAINING:
                     Placed.among(api.nodes(), run.experiment, self.profile)
                 if signals.number:
                     signals.end_now()

@@ -77,8 +77,8 @@ def drive(
 
 
 def _tuner(setting: Setting, batch: Batch, places: Places, recorder: Recorder, folder: str) -> tune.Tuner:
-    # a trial that waits for its workers takes none of their room
-    room = {"CPU": 0.0} if places.takes_turns else {"CPU": float(places.cpus), "GPU": places.gpus}
+    # a trial that waits for its workers takes none of their room, and Ray wants something to be asked for
+    room = {"CPU": 0.0, "memory": 2.0**20} if places.takes_turns else {"CPU": float(places.cpus), "GPU": places.gpus}
     # those that a scheduler pauses would count among those at a time, and a population must all be there
     pauses = isinstance(batch.scheduler, HyperBandScheduler | PopulationBasedTraining)
     return tune.Tuner(

@@ -46,6 +46,7 @@ def train_on_many(
                      setting.objective.names)
 
     with slot(setting.slots, told.trial.prefix) as held:
+        told.begin()
         done = _in_a_thread(train)
         try:
             for position, row in _looks(told.store, place.prefix, told.trial.images, done, held):

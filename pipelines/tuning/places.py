@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gan_core.config import Experiment
 from gan_core.errors import ConfigError
 from pipelines.profile import Profile
+from pipelines.room import Resources
 from pipelines.tuning.settings import tune_of
 
 
@@ -32,7 +34,7 @@ class Places:
         return Places.among([node["Resources"] for node in ray.nodes() if node["Alive"]], experiment, profile)
 
     @staticmethod
-    def among(nodes: list[dict[str, float]], experiment: Experiment, profile: Profile) -> Places:
+    def among(nodes: Sequence[Resources], experiment: Experiment, profile: Profile) -> Places:
         """ConfigError where not one trial finds room, however long it waited.
 
         nodes: what each has in all, as Ray names it: CPU, GPU.
@@ -54,7 +56,7 @@ class Places:
         return Places(at_once, cpus, gpus, block.workers)
 
 
-def _room(node: dict[str, float], cpus: int, gpus: float) -> int:
+def _room(node: Resources, cpus: int, gpus: float) -> int:
     """Training processes that one node has room for."""
     by_cpu = int(node.get("CPU", 0) // cpus)
     return min(by_cpu, int(node.get("GPU", 0) / gpus + 1e-9)) if gpus else by_cpu

@@ -76,6 +76,10 @@ class Told:
         for look in self.trial.looks[-1:] if self.setting.last_look_only else self.trial.looks:
             self._tune(look.position, look.value)
 
+    def begin(self) -> None:
+        """Counts time from here, and not from when the trial began to wait for its turn."""
+        self._began = time.monotonic()
+
     def look(self, position: int, row: Mapping[str, float]) -> None:
         """Keeps a new look and tells Tune of it; returns when Tune wants the trial to go on."""
         if position <= self.trial.images:
