@@ -37,10 +37,10 @@ def pipeline(
 def stages(run: Run) -> Published:
     """The DAG, in whichever flow calls it."""
     with TagsContext(current_tags=set()):  # of tasks with the flow's tags Prefect asks the server for each tag's limit
-        shards = _retried(prepare, run)(run)
-        trained = _retried(train, run)(run, shards)
-        scored = _retried(evaluate, run)(run, shards, trained)
-        return _retried(publish, run)(run, trained, scored)
+        shards = retried(prepare, run)(run)
+        trained = retried(train, run)(run, shards)
+        scored = retried(evaluate, run)(run, shards, trained)
+        return retried(publish, run)(run, trained, scored)
 
 
 @task(cache_policy=NO_CACHE)
@@ -75,7 +75,7 @@ def publish(run: Run, trained: Trained, scored: Scored) -> Published:
     return published
 
 
-def _retried(stage: Task[P, R], run: Run) -> Task[P, R]:
+def retried(stage: Task[P, R], run: Run) -> Task[P, R]:
     """A stage's task with the further tries that the run's profile allows."""
     retries = Retries.of(run.profile, stage.name, lambda error: run.waits(stage.name, error))
 

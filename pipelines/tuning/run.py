@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from gan_core.errors import ConfigError
+from gan_core.errors import ConfigError, StoreError
 from gan_core.search_space import refuse_unsearchable, with_values
 from gan_core.store import Store
-from pipelines.attempt import attempt
+from pipelines.attempt import Attempt, attempt
 from pipelines.execute import Run
+from pipelines.handles import Tuned
+from pipelines.heartbeats import HEARTBEATS
+from pipelines.notify import tell_outcome
 from pipelines.plan import Action, Planner, Step
 from pipelines.progress import following
 from pipelines.retries import Retries
 from pipelines.run import Opened, Outcome, nothing_new, open_to_run, ray_beside, run_opened
+from pipelines.server import check_server, configured_server
 from pipelines.show import console, result_table
 from pipelines.stages.tune import refuse_without_space
 from pipelines.tuning.leaderboard import leaderboard
@@ -93,6 +99,8 @@ def publish_best(opened: Opened, search: Search) -> Outcome:
 
 
 def _tune(opened: Opened, steps: list[Step]) -> TuneOutcome:
+    if (url := configured_server()) is not None:
+        check_server(url)
     store, experiment = opened.store, opened.experiment
     searches = steps[-1].action is not Action.REUSE
     search = None
@@ -101,14 +109,46 @@ def _tune(opened: Opened, steps: list[Step]) -> TuneOutcome:
         ray_beside(opened, searches),
         following(store, experiment, made.path, "starting Ray", made.log),
     ):
-        run = Run.of(
-            experiment.as_json(), store.url, opened.profile.model_dump(mode="json"),
-            remake=tuple(opened.planner.remake), path=made.path,
-        )
-        shards = _retried(run, "prepare", run.prepare)
-        tuned = _retried(run, "tune", lambda: run.tune(shards))
+        tuned = _plain(opened, made.path) if url is None else _as_flow(opened, made)
         search = read_search(store, tuned.prefix)
+    if made.error is not None:
+        tell_outcome(store, experiment, made.error, str(made.error))
+        search = _begun(opened)
     return TuneOutcome(made.results, None, made.error, search)
+
+
+def _plain(opened: Opened, record: str) -> Tuned:
+    """In this process, seen by nobody else."""
+    run = Run.of(
+        opened.experiment.as_json(), opened.store.url, opened.profile.model_dump(mode="json"),
+        remake=tuple(opened.planner.remake), path=record,
+    )
+    shards = _retried(run, "prepare", run.prepare)
+    return _retried(run, "tune", lambda: run.tune(shards))
+
+
+def _as_flow(opened: Opened, made: Attempt) -> Tuned:
+    """As a flow run on the server."""
+    os.environ.update({name: os.environ.get(name, value) for name, value in HEARTBEATS.items()})
+    from prefect import tags  # seconds that a search without a server does not need
+
+    from pipelines.flow_runs import close_lost
+    from pipelines.tuning.flow import search
+
+    close_lost(made.lock.took_over, made.lost_flow_run)
+    with tags("gan-pipelines", opened.experiment.name):
+        return search(
+            opened.experiment.as_json(), opened.store.url, opened.profile.model_dump(mode="json"),
+            tuple(opened.planner.remake), made.path,
+        )
+
+
+def _begun(opened: Opened) -> Search | None:
+    """The search as far as it came; None before its trials."""
+    with suppress(StoreError):
+        prefix = search_steps(opened)[-1].prefix
+        return read_search(opened.store, prefix) if prefix else None
+    return None
 
 
 def _retried(run: Run, stage: str, work: Callable[[], T]) -> T:
