@@ -80,6 +80,11 @@ class RunRecord(Config):
     ended: str = ""
 
     @property
+    def searches(self) -> bool:
+        """Whether it is a search over settings, not a run of the best ones."""
+        return "tune" in self.stages or self.running == "tune"
+
+    @property
     def stage(self) -> str:
         """The stage that is at work or did not end well; '' for none."""
         bad = [result.name for result in self.results if not result.done]

@@ -61,20 +61,24 @@ class Outcome:
 
 
 def open_experiment(
-    path: str, store: str, overrides: Iterable[str], profile: str | None, remake: Iterable[str]
+    path: str, store: str, overrides: Iterable[str], profile: str | None, remake: Iterable[str],
+    stages: tuple[str, ...] = STAGES,
 ) -> Opened:
-    """Reads and checks everything that a plan needs.  ConfigError for what cannot work."""
+    """Reads and checks everything that a plan needs.  ConfigError for what cannot work.  stages: that it may have."""
     experiment, loaded = with_profile(path, overrides, profile)
     for stage in remake:
-        if stage not in STAGES:
-            raise ConfigError(f"--remake {stage}: no such stage; known: {', '.join(STAGES)}")
+        if stage not in stages:
+            raise ConfigError(f"--remake {stage}: no such stage; known: {', '.join(stages)}")
     place = Store(store)
     return Opened(experiment, loaded, place, Planner(place, experiment, frozenset(remake)))
 
 
-def open_to_run(path: str, store: str, overrides: Iterable[str], profile: str | None, remake: Iterable[str]) -> Opened:
+def open_to_run(
+    path: str, store: str, overrides: Iterable[str], profile: str | None, remake: Iterable[str],
+    stages: tuple[str, ...] = STAGES,
+) -> Opened:
     """An experiment on a store that several processes can write to."""
-    opened = open_experiment(path, store, overrides, profile, remake)
+    opened = open_experiment(path, store, overrides, profile, remake, stages)
     make_ready(opened.store)
     return opened
 

@@ -143,15 +143,20 @@ def retry(store: Store, run: Listed, from_: str | None) -> Outcome:
     from pipelines.plan import Planner
     from pipelines.run import Opened, make_ready, run_opened
     from pipelines.train_run import train_opened
+    from pipelines.tuning.run import STAGES as STAGES_OF_SEARCH
+    from pipelines.tuning.run import search_steps, tune_opened
 
-    if from_ is not None and from_ not in STAGES:
-        raise ConfigError(f"--from {from_}: no such stage; known: {', '.join(STAGES)}")
     record = run.record
+    stages = STAGES_OF_SEARCH if record.searches else STAGES
+    if from_ is not None and from_ not in stages:
+        raise ConfigError(f"--from {from_}: no such stage; known: {', '.join(stages)}")
     done = {result.name for result in record.results if result.done}
-    remake = frozenset(record.remake) - done if from_ is None else frozenset(STAGES[STAGES.index(from_):])
+    remake = frozenset(record.remake) - done if from_ is None else frozenset(stages[stages.index(from_):])
     experiment = experiment_from(record.experiment, where=run.name)
     opened = Opened(experiment, Profile.model_validate(record.profile), store, Planner(store, experiment, remake))
     make_ready(store)
+    if record.searches:
+        return tune_opened(opened, search_steps(opened))
     return train_opened(opened, record.by) if record.by == "gan train" else run_opened(opened, "gan runs retry")
 
 

@@ -25,7 +25,7 @@ from pipelines.interrupt import StopSignals
 from pipelines.profile import Profile
 from pipelines.tuning.places import Places
 from pipelines.tuning.recorder import Recorder
-from pipelines.tuning.setting import Setting
+from pipelines.tuning.setting import PATIENCE_S, Setting
 from pipelines.tuning.settings import VALUE, looks_in_all, tune_of
 from pipelines.tuning.slots import make_slots
 from pipelines.tuning.trial import run_trial
@@ -63,7 +63,7 @@ def drive(
     places = Places.of(experiment, profile)
     if places.takes_turns:
         setting = replace(setting, slots=make_slots(places.at_once))
-    recorder = Recorder(PatientStore(store), looks_in_all(experiment), signals, heard, batch.left_s)
+    recorder = Recorder(PatientStore(store, seconds=PATIENCE_S), looks_in_all(experiment), signals, heard, batch.left_s)
     with _environment(), tempfile.TemporaryDirectory(prefix="gan-tune-", ignore_cleanup_errors=True) as folder:
         tuner = _tuner(setting, batch, places, recorder, folder)
         done = _in_a_thread(tuner)

@@ -65,7 +65,7 @@ def tune_experiment(
 
     resume: ConfigError where no search of these settings was begun in the store.
     """
-    opened = open_to_run(path, store, overrides, profile, remake)
+    opened = open_to_run(path, store, overrides, profile, remake, STAGES)
     refuse_without_space(opened.experiment)
     refuse_unsearchable(opened.experiment)
     steps = search_steps(opened)

@@ -11,6 +11,7 @@ from gan_core.config import Experiment
 from gan_core.errors import ConfigError, StoreError
 from gan_core.options.schedule import duration
 from gan_core.store import Store
+from gan_core.train.patience import PatientStore
 from pipelines.cluster import connect
 from pipelines.handles import Features, Shards
 from pipelines.interrupt import StopSignals
@@ -29,7 +30,7 @@ from pipelines.tuning.records import (
     write,
 )
 from pipelines.tuning.results import write_results
-from pipelines.tuning.setting import Setting
+from pipelines.tuning.setting import PATIENCE_S, Setting
 from pipelines.tuning.settings import lengths_of, looks_in_all, tune_of
 from pipelines.tuning.words import objective_words
 
@@ -47,6 +48,9 @@ class Conductor:
     features: Callable[[Shards], Features]
     tell: Callable[[str], None]
     _told: float = field(default=0.0)
+
+    def __post_init__(self) -> None:
+        self.store = PatientStore(self.store, seconds=PATIENCE_S)
 
     def conduct(self, key: str, prefix: str, shards: Shards) -> None:
         """To the end.  Errors as of `drive`; ConfigError where no trial came to a look."""

@@ -10,6 +10,8 @@ from gan_core.config import Experiment, experiment_from
 from gan_core.options.tune import Objective
 from pipelines.tuning.settings import tune_of
 
+PATIENCE_S = 300.0  # of a search with its store: what is written is small, and waits while trials train
+
 
 @dataclass(frozen=True)
 class Setting:

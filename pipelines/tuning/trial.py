@@ -28,7 +28,7 @@ from gan_core.train.report import Silent
 from pipelines.features import figures_in
 from pipelines.retries import worth_retrying
 from pipelines.tuning.records import Look, Trial, TrialEnd, read_trial, write
-from pipelines.tuning.setting import Setting
+from pipelines.tuning.setting import PATIENCE_S, Setting
 from pipelines.tuning.settings import LOOKS, POSITION, VALUE, checkpoint_key, looks_at, trial_experiment
 from pipelines.tuning.takeover import take_over
 
@@ -38,7 +38,7 @@ def run_trial(config: dict[str, Any], setting: Setting) -> None:
 
     Raises what another try may mend; what it cannot is recorded, and the trial has failed.
     """
-    store = PatientStore(Store(setting.store))
+    store = PatientStore(Store(setting.store), seconds=PATIENCE_S)
     at, changes = config["at"], config["changes"]
     trial = _trial(store, at)
     told = Told(store, trial, setting)

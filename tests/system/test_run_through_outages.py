@@ -1,4 +1,6 @@
-"""A whole run whose store stops answering in the middle: for a while, and for longer than it has patience."""
+"""A whole run, and a search, whose store stops answering in the middle: for a while, and for longer than it has
+patience.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,9 @@ from tests.s3_server import s3_server
 pytestmark = pytest.mark.system
 
 OUTAGE_S = 20.0
+SECRET = "a-secret-that-must-not-travel"
+TUNE = {"space": {"model.generator_optimizer.learning_rate": "loguniform(1e-4, 1e-2)"}, "samples": 3,
+        "look_every": 640, "repeats": {"top": 0}}
 
 
 class Lab:
@@ -46,8 +51,8 @@ class Lab:
         self.proxy.fault = fault
         return begun
 
-    def run(self, *overrides: str) -> subprocess.CompletedProcess[str]:
-        words = ["run", EXPERIMENT, "--store", "s3://lab/team", *settings("train.images=2560", *overrides), "--json",
+    def run(self, *overrides: str, command: tuple[str, ...] = ("run", EXPERIMENT)) -> subprocess.CompletedProcess[str]:
+        words = [*command, "--store", "s3://lab/team", *settings("train.images=2560", *overrides), "--json",
                  "--profile", str(self.profile)]
         environment = self.prefect.environment()
         return subprocess.run([*GAN, *words], env=environment, capture_output=True, text=True, timeout=200)
@@ -56,7 +61,7 @@ class Lab:
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     folder = Path(tempfile.mkdtemp(prefix="s3-"))  # Ray's sockets have paths of a hundred characters at most
-    with s3_server("lab", "a-secret-that-must-not-travel") as server, s3_proxy(server.url) as proxy, \
+    with s3_server("lab", SECRET) as server, s3_proxy(server.url) as proxy, \
             pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", proxy.url)
         for name in ("TMPDIR", "RAY_TMPDIR", "XDG_CACHE_HOME"):
@@ -98,3 +103,17 @@ def test_an_outage_that_outlasts_patience_is_a_line_a_try_and_the_same_command_g
     again = lab.run("evaluate.k=3")
     assert again.returncode == 0, again.stderr
     assert statuses(again)[-2:] == ["RUN", "RUN"]
+
+
+def test_a_search_lives_through_an_outage_and_leaves_no_secret_and_no_pickle_in_the_store(lab: Lab) -> None:
+    begun = lab.fail_from("PUT .*/looks/000000001920", OUTAGE_S)
+    done = lab.run(f"tune={json.dumps(TUNE)}", command=("tune", EXPERIMENT, "--no-publish"))
+    assert begun.is_set()
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["search"]
+    assert found["trials"] == {"finished": 3}
+    assert [row["images"] for row in found["rows"]] == [2560] * 3
+    store = Store("s3://lab/team")
+    files = {path: store.read(f"tune/{path}") for path in store.sizes("tune")}
+    assert any(path.endswith("/MANIFEST.json") for path in files)
+    assert not [path for path, data in files.items() if SECRET.encode() in data or path.endswith(".pkl")]
