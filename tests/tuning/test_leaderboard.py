@@ -23,7 +23,7 @@ def order(*args, **options) -> list[int]:
 
 def shown(rows, width: int = 200) -> str:
     out = io.StringIO()
-    Console(width=width, file=out).print(leaderboard_table(rows))
+    Console(width=width, file=out).print(leaderboard_table(rows, width))
     return out.getvalue()
 
 
@@ -81,11 +81,22 @@ def test_a_search_without_trials_has_no_rows():
 
 
 def test_the_table_has_a_column_for_each_setting_and_says_where_there_is_none():
-    rows = leaderboard(search([trial(0, 1.25), trial(1, 2.0, params={LEARNING_RATE: 2.1300000000000003e-4, WIDTH: 16})]))
+    narrow = {LEARNING_RATE: 2.1300000000000003e-4, WIDTH: 16}
+    rows = leaderboard(search([trial(0, 1.25), trial(1, 2.0, params=narrow)]))
     head, first, second = shown(rows).splitlines()
     assert [*head.split()] == ["rank", "trial", "value", "images", "time", "status", "learning_rate", "width", "gamma"]
     assert first.split() == ["1", "0", "1.2500", "1,000", "20", "s", "finished", "0.0002", "32", "0.5"]
     assert second.split()[-3:] == ["0.000213", "16", "—"]
+
+
+@pytest.mark.parametrize("width", [80, 90, 120, 200])
+def test_nothing_is_lost_where_the_table_is_narrow(width):
+    params = {LEARNING_RATE: 1.234e-5, "model.discriminator_optimizer.learning_rate": 5.678e-5, WIDTH: 48}
+    rows = leaderboard(search([trial(0, 1.0, params=params)], [trial(0, 2.0, seed=1)]))
+    text = shown(rows, width)
+    assert "1.5000 ± 0.7071" in text
+    assert max(map(len, text.splitlines())) <= width
+    assert all(value in text for value in ("0.00001234", "0.00005678", "48"))
 
 
 def test_the_table_of_many_settings_has_them_in_one_column():
@@ -115,9 +126,9 @@ def test_json_has_every_row_and_what_was_sought():
 
 
 @pytest.mark.parametrize(("value", "text"), [
-    (2.1300000000000003e-4, "0.000213"), (1e-5, "0.00001"), (0.5, "0.5"), (2.0, "2"), (64, "64"), (0, "0"), (-0.25, "-0.25"),
-    (True, "true"), (None, "null"), ("hinge", "hinge"), ([0, 0.99], "[0, 0.99]"), (123456.7, "123500"), (1e-12, "1e-12"),
-    (0.0, "0"), (1e30, "1e+30"), (99.99, "99.99"),
+    (2.1300000000000003e-4, "0.000213"), (1e-5, "0.00001"), (0.5, "0.5"), (2.0, "2"), (64, "64"), (0, "0"),
+    (-0.25, "-0.25"), (0.0, "0"), (99.99, "99.99"), (123456.7, "123500"), (1e-12, "1e-12"), (1e30, "1e+30"),
+    (True, "true"), (None, "null"), ("hinge", "hinge"), ([0, 0.99], "[0, 0.99]"),
 ])
 def test_values_are_written_as_people_read_them(value, text):
     assert setting(value) == text
