@@ -53,6 +53,15 @@ def test_json_holds_the_cost_of_the_very_networks(tmp_path: Path, capsys: Captur
     assert 0 < found["cost"]["kept_bytes"] < found["cost"]["peak_bytes"]
 
 
+def test_a_search_is_shown_with_its_defaults_and_reads_back(tmp_path: Path, capsys: Capture) -> None:
+    space = "tune.space={model.width: 'choice(8, 16)', train.ema_half_life: {uniform: [1e2, 1e3]}}"
+    out, _ = shown(capsys, DIGITS, "--store", tmp_path, "--set", space)
+    assert experiment_from(yaml.safe_load(out)) == load_experiment(DIGITS, [space])
+    tune = yaml.safe_load(out)["tune"]
+    assert tune["space"] == {"model.width": {"choice": [8, 16]}, "train.ema_half_life": {"uniform": [100.0, 1000.0]}}
+    assert (tune["samples"], tune["objective"]["metric"]) == (32, "fd_domain")
+
+
 def test_without_the_cost_json_is_the_settings_and_torch_is_not_imported() -> None:
     program = (
         "import sys\n"

@@ -67,6 +67,14 @@ def test_a_published_version_and_a_run_are_compared_as_they_ran(tmp_path: Path, 
         assert found["differences"] == [{"setting": "seed", "a": 4, "b": 5, "stage": "train"}]
 
 
+def test_another_search_makes_no_stage_anew(tmp_path: Path, capsys: Capture) -> None:
+    searched = tmp_path / "searched.yaml"
+    searched.write_text(Path(DIGITS).read_text() + "tune:\n  space: {model.width: 'choice(8, 16)'}\n")
+    found = json.loads(printed(capsys, DIGITS, searched, "--store", tmp_path, "--json").out)
+    assert found["stages"] == []
+    assert {"setting": "tune.space.model.width.choice", "a": "unset", "b": [8, 16], "stage": ""} in found["differences"]
+
+
 def test_a_run_that_is_not_there_is_named(tmp_path: Path, capsys: Capture) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["config", "diff", DIGITS, "experiments/digits/2.json", "--store", str(tmp_path)])

@@ -30,6 +30,7 @@ from gan_core.block import Config
 Kind = Literal["uniform", "loguniform", "randint", "lograndint", "choice"]
 KINDS: tuple[Kind, ...] = ("uniform", "loguniform", "randint", "lograndint", "choice")
 LOG: tuple[Kind, ...] = ("loguniform", "lograndint")
+WHOLE: tuple[Kind, ...] = ("randint", "lograndint")
 WORKS: Mapping[Kind, str] = {"uniform": "[0.1, 10]", "loguniform": "[1.0e-05, 0.001]", "randint": "[1, 5]",
                              "lograndint": "[8, 64]", "choice": "[16, 32, 64]"}
 CALL = r"\s*(?P<kind>\w+)\s*\((?P<values>.*)\)\s*"
@@ -53,9 +54,9 @@ def as_text(value: Any) -> str:
 
 
 def with_numbers(value: Any) -> Any:
-    """The value with 1e-5 as the number that is meant, in lists and blocks too."""
+    """The value with 1e-5 as the number that is meant, and labels as text, in lists and blocks too."""
     if isinstance(value, Mapping):
-        return {name: with_numbers(inner) for name, inner in value.items()}
+        return {str(name): with_numbers(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [with_numbers(inner) for inner in value]
     return float(value) if isinstance(value, str) and fullmatch(POWER_OF_TEN, value) else value
@@ -96,6 +97,11 @@ class Distribution(Config):
     def log(self) -> bool:
         """Whether a range is even over logarithms."""
         return self.kind in LOG
+
+    @property
+    def whole(self) -> bool:
+        """Whether a range is of whole numbers."""
+        return self.kind in WHOLE
 
     def draw(self, name: str, ask: Ask) -> Any:
         """A value; the name is the field's."""
@@ -163,8 +169,10 @@ def _read(value: Any) -> Any:
     """A distribution as YAML has it: the call form as a block, and numbers as numbers."""
     if isinstance(value, str):
         return _read_call(value)
-    if not isinstance(value, Mapping):
+    if isinstance(value, Distribution):
         return value
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{value} is no distribution; {{loguniform: {WORKS['loguniform']}}} is one")
     when = value.get("when")
     alone = {"when": {name: _alone(values) for name, values in when.items()}} if isinstance(when, Mapping) else {}
     return {**{name: with_numbers(inner) for name, inner in value.items()}, **alone}

@@ -12,41 +12,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Any, Literal, Self
 
-from pydantic import Field, FiniteFloat
+from pydantic import Field, model_validator
 
 from gan_core.block import Config, Count
-from gan_core.options.distributions import Ask, Drawn
+from gan_core.options.distributions import Ask, Drawn, as_text
+from gan_core.options.objective import Objective as Objective
 from gan_core.options.schedule import Duration
 
-Goal = Literal["min", "max"]
 Scheduler = Literal["none", "asha", "hyperband", "pbt"]
 Searcher = Literal["random", "optuna"]
 LOOKS = 8  # at a trial that is not stopped, where nothing else is said
-
-
-class Objective(Config):
-    """What is sought: one metric, smaller or larger, or a weighted sum of several, which is minimised."""
-
-    metric: str | None = Field(None, examples=["fd_domain"])
-    goal: Goal = Field("min", description="which way it is better")
-    weighted: dict[str, FiniteFloat] | None = Field(
-        None, description="weights by metric; negative for what is better when it is larger",
-        examples=[{"fd_domain": 1.0, "recall_domain": -10.0}])
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The metrics that it reads."""
-        return (self.metric,) if self.metric is not None else tuple(self.weighted or ())
-
-    def value(self, row: Mapping[str, float]) -> float | None:
-        """The number that is compared; None where a metric is missing or not finite.  row: values by metric."""
-        weights = self.weighted if self.metric is None and self.weighted else dict.fromkeys(self.names, 1.0)
-        found = sum(weight * row.get(name, math.nan) for name, weight in weights.items())
-        return found if math.isfinite(found) else None
+STOPPING = ("asha", "hyperband")
+POPULATION = 4  # the worst quarter takes over the best one: fewer trials have no quarter
 
 
 class Repeats(Config):
@@ -75,7 +56,7 @@ class TuneConfig(Config):
     space: dict[str, Drawn] = Field(
         min_length=1, description="what each field is drawn from, by its dotted name",
         examples=[{"model.generator_optimizer.learning_rate": {"loguniform": [1e-5, 1e-3]}}])
-    objective: Objective = Objective(metric="fd_domain")
+    objective: Objective = Field(Objective(metric="fd_domain"), examples=[{"metric": "fd_domain", "goal": "min"}])
     samples: Count = Field(32, description="trials")
     time_budget: Duration | None = Field(None, description="time after which no trial begins and all end",
                                          examples=["6h"])
@@ -126,3 +107,83 @@ class TuneConfig(Config):
         look_every = self.look_every or max(1, round(images / LOOKS / batch)) * batch
         return Lengths(images=images, look_every=look_every, grace=self.grace or look_every,
                        perturb_every=self.perturb_every or 2 * look_every)
+
+    def allowed(self, name: str) -> dict[str, list[str]]:
+        """Of all that decides whether a field is drawn, the values with which it is, as JSON texts, by name."""
+        found: dict[str, list[str]] = {}
+        for other, values in self.space[name].when.items():
+            conditions = {other: [as_text(value) for value in values], **self.allowed(other)}
+            for above, texts in conditions.items():
+                found[above] = [text for text in found.get(above, texts) if text in texts]
+        return found
+
+    @model_validator(mode="after")
+    def _can_be_searched(self) -> Self:
+        for reason in (*self._of_names(), *self._of_conditions(), *self._of_scheduler(), *self._of_devices()):
+            raise ValueError(reason)
+        return self
+
+    def _of_names(self) -> Iterator[str]:
+        for name in self.space:
+            inner = next((other for other in self.space if other.startswith(f"{name}.")), None)
+            if inner is not None:
+                yield (f"tune.space.{inner} is inside tune.space.{name}, which is drawn whole; leave one of them out")
+
+    def _of_conditions(self) -> Iterator[str]:
+        for name, one in self.space.items():
+            for other, values in one.when.items():
+                yield from self._of_condition(f"tune.space.{name}.when", name, other, values)
+        waiting = [name for name in self.space if name not in self.order]
+        if waiting:
+            yield (f"tune.space.{waiting[0]}.when waits for what waits for it: {', '.join(waiting)}; leave one `when` "
+                   "out")
+            return
+        for name in self.space:
+            for other, texts in self.allowed(name).items():
+                if not texts:
+                    yield (f"tune.space.{name}.when never holds: what it asks of {other} and what other conditions ask "
+                           "of it have no value in common; leave one out")
+
+    def _of_condition(self, field: str, name: str, other: str, values: tuple[Any, ...]) -> Iterator[str]:
+        if other not in self.space or other == name:
+            near = get_close_matches(other, [known for known in self.space if known != name], n=1)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            yield f"{field} names '{other}', which is no other field of tune.space; {hint}add it there with its choices"
+            return
+        choices = [as_text(value) for value in self.space[other].choices]
+        if not choices:
+            yield (f"{field} names '{other}', which is no choice but a {self.space[other].kind}; a condition needs "
+                   f"choices: {other}: choice(...) works")
+            return
+        wrong = [as_text(value) for value in values if as_text(value) not in choices]
+        if wrong or not values:
+            yield (f"{field}.{other}={wrong[0] if wrong else '[]'} is none of its choices; one or some of "
+                   f"{', '.join(choices)} work")
+
+    def _of_scheduler(self) -> Iterator[str]:
+        if self.grace is not None and self.scheduler not in STOPPING:
+            yield (f"tune.grace={self.grace} is not read by tune.scheduler={self.scheduler}; tune.scheduler=asha reads "
+                   "it, or leave it out")
+        if self.scheduler != "pbt":
+            if self.perturb_every is not None:
+                yield (f"tune.perturb_every={self.perturb_every} is not read by tune.scheduler={self.scheduler}; "
+                       "tune.scheduler=pbt reads it, or leave it out")
+            return
+        if self.searcher != "random":
+            yield (f"tune.scheduler=pbt changes the values of trials as they run, and tune.searcher={self.searcher} "
+                   "learns from values that stay; tune.searcher=random works, or tune.scheduler=asha")
+        if self.samples < POPULATION:
+            yield (f"tune.samples={self.samples} is no population: with tune.scheduler=pbt the worst quarter takes "
+                   f"over the best; tune.samples={POPULATION} works, and 8 or more work better")
+        told = next((name for name, one in self.space.items() if one.when), None)
+        if told is not None:
+            yield (f"tune.space.{told}.when: trials of tune.scheduler=pbt take over each other's values, so all have "
+                   "the same fields; leave `when` out, or tune.scheduler=asha works")
+
+    def _of_devices(self) -> Iterator[str]:
+        if self.gpus and self.gpus > 1 and self.gpus % 1:
+            yield (f"tune.gpus={self.gpus:g}: more than one are whole; tune.gpus={round(self.gpus)} works, or a "
+                   "fraction below 1")
+        if self.gpus and self.workers > 1 and self.gpus % self.workers:
+            yield (f"tune.gpus={self.gpus:g} cannot be dealt to tune.workers={self.workers}, of which each needs "
+                   f"its own; tune.gpus={self.workers} works, or tune.workers=1")
