@@ -81,6 +81,13 @@ def test_it_says_on_what_the_objective_was_measured_and_how_trials_ended(page):
     assert "9 finished, 2 stopped early, 1 failed, of 12" in told
 
 
+def test_what_comes_from_the_training_curves_is_not_said_to_be_of_the_validation_split():
+    curves = {"metric": "diversity/pairwise", "goal": "max"}
+    told = words(html(small([], objective=curves)))
+    assert "diversity/pairwise, maximised; diversity/pairwise from the training curves" in told
+    assert "validation split" not in told
+
+
 def test_samples_stand_side_by_side_best_first(page):
     alts = [alt for alt in Page(page).values("alt") if "samples" in alt]
     assert [re.findall(r"Trial (\d+)", alt) for alt in alts] == [["5"], ["4"]]
@@ -110,7 +117,7 @@ def test_names_and_values_are_text_wherever_they_stand(hostile):
     small([one(n, 2.0) for n in range(6)]),
     small([one(n, 1.0 + n, "stopped", images=300) for n in range(6)], scheduler="hyperband"),
     small([one(n, 0.1 * n) for n in range(6)], objective={"metric": "recall_domain", "goal": "max"}),
-    small([one(n, -50.0 * n) for n in range(6)], objective={"weighted": {"fd_domain": 1.0, "kid_domain": -9.0}}),
+    small([one(n, -50.0 * n) for n in range(6)], objective={"weighted": {"fd_domain": 1.0, "recall_domain": -9.0}}),
 ], ids=["none", "one", "just begun", "all failed", "never finite", "all alike", "all stopped", "maximised", "negative"])
 def test_a_page_is_made_of_any_search(found):
     told = importance(found, leaderboard(found), tune_block(found))
@@ -183,7 +190,7 @@ def test_who_took_over_whom_is_told_in_order_with_what_changed():
     trials = [trial(0, 1.0), trial(1, 2.0, changes=[Change(position=600, donor=0, params=first),
                                                    Change(position=800, donor=2, params=then)]),
               trial(2, 3.0, changes=[Change(position=400, donor=0, params=first)])]
-    found = search(trials, scheduler="pbt")
+    found = search(trials, scheduler="pbt", samples=4)
     told = take_overs(found)
     who = [(step.number, step.change.donor, step.change.position) for step in told]
     assert who == [(2, 0, 400), (1, 0, 600), (1, 2, 800)]
