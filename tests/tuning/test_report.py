@@ -190,7 +190,7 @@ def test_who_took_over_whom_is_told_in_order_with_what_changed():
     trials = [trial(0, 1.0), trial(1, 2.0, changes=[Change(position=600, donor=0, params=first),
                                                    Change(position=800, donor=2, params=then)]),
               trial(2, 3.0, changes=[Change(position=400, donor=0, params=first)])]
-    found = search(trials, scheduler="pbt", samples=4)
+    found = search(trials)
     told = take_overs(found)
     who = [(step.number, step.change.donor, step.change.position) for step in told]
     assert who == [(2, 0, 400), (1, 0, 600), (1, 2, 800)]
