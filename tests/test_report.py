@@ -35,7 +35,7 @@ from pipelines.report import (
 from pipelines.report_json import report_json
 
 LIMIT = 3_000_000
-VOID = {"meta", "img", "br", "line"}  # SVG's <line/> closes itself
+VOID = {"meta", "img", "br", "wbr", "line"}  # SVG's <line/> closes itself
 
 
 class Page(HTMLParser):

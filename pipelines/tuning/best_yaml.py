@@ -22,7 +22,8 @@ WIDTH = 118  # of the comments
 def best_yaml(search: Search, row: Row) -> str:
     """A file that `gan run` takes: the experiment with the values and the seed of a trial, and without `tune:`.
 
-    Besides what was searched, only settings that are not the defaults of its recipe are in it.  Equal records give equal bytes.
+    Besides what was searched, only settings that are not the defaults of its recipe are in it.  Equal records give
+    equal bytes.
     """
     winner = with_values(search.experiment, row.params, seed=row.seed)
     told = but_defaults(winner, row.params)

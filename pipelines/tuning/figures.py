@@ -153,9 +153,10 @@ def _marks(axes: Axes, rows: Sequence[Row], across: Callable[[Row], float]) -> N
     known = [(row, row.value) for row in rows if row.value is not None]
     for status, style in STYLES.items():
         found = [(across(row), value) for row, value in known if row.status == status and row.rank > 1]
-        axes.scatter([x for x, _ in found], [y for _, y in found], s=16, linewidths=1.1, **style)
+        axes.scatter([x for x, _ in found], [y for _, y in found], s=16, linewidths=1.1, clip_on=False, **style)
     best = [(across(row), value) for row, value in known if row.rank == 1]
-    axes.scatter([x for x, _ in best], [y for _, y in best], s=42, marker="D", color=BEST, zorder=4)
+    axes.scatter([x for x, _ in best], [y for _, y in best], s=42, marker="D", color=BEST, zorder=4,
+                 clip_on=False)
 
 
 def _scale(axes: Axes, values: Iterable[float | None], label: str) -> None:
@@ -188,6 +189,8 @@ def _whole(axes: Axes) -> None:
 def _numbers(axes: Axes, axis: Axis) -> None:
     from matplotlib.ticker import MaxNLocator
 
+    if axis.low < axis.high:
+        axes.set_xlim(axis.low, axis.high)
     if axis.logarithmic:
         axes.set_xscale("log")
         _orders(axes.xaxis, few=axis.high > DECADES * axis.low)

@@ -1,4 +1,4 @@
-"""What a search's records say in numbers and sentences: best so far, what was saved, merit or luck, who took over whom."""
+"""What a search's records say: the best so far, what early stopping saved, merit or luck, who took over whom."""
 
 from __future__ import annotations
 

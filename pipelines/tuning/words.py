@@ -50,9 +50,14 @@ def objective_words(tune: TuneConfig) -> str:
 
 
 def measured_words(tune: TuneConfig) -> str:
-    """On what: 'n_fake 1,000, n_real 1,000 or as many as there are, validation split'."""
+    """On what: 'by the averaged weights, n_fake 1,000, n_real 1,000 or as many as there are, validation split'."""
     n = f"{tune.look_samples:,}"
-    return f"n_fake {n}, n_real {n} or as many as there are, validation split"
+    looked = f"by the averaged weights, n_fake {n}, n_real {n} or as many as there are, validation split"
+    of_curves = ", ".join(name for name in tune.objective.names if "/" in name)
+    if not of_curves:
+        return looked
+    alone = all("/" in name for name in tune.objective.names)
+    return f"{of_curves} from the training curves" + ("" if alone else f"; the rest {looked}")
 
 
 def distribution_words(distribution: Distribution) -> str:
