@@ -154,7 +154,7 @@ class _Lines(View):
     """Plain lines, for logs."""
 
     def __enter__(self) -> _Lines:
-        self._told = float("-inf")
+        self._told, self._said = float("-inf"), ""
         self.out.print(self.shown.stage)
         return self
 
@@ -162,7 +162,7 @@ class _Lines(View):
         """Nothing is left open."""
 
     def begin_stage(self) -> None:
-        self._told = self.clock()
+        self._told, self._said = self.clock(), ""
         self.out.print(self.shown.stage)
 
     def say(self, position: str, text: str) -> None:
@@ -170,8 +170,9 @@ class _Lines(View):
 
     def detail(self, text: str) -> None:
         super().detail(text)
-        if self._due(DETAIL_EVERY_S):
-            self.say("", self.shown.detail)
+        if text != self._said and self._due(DETAIL_EVERY_S):
+            self._said = text
+            self.say("", text)
 
     def progress(self, progress: Progress) -> None:
         first = self.shown.row is None

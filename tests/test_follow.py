@@ -185,6 +185,21 @@ def test_a_log_has_a_row_at_most_every_two_seconds_and_the_first_and_the_last():
     assert rows[1].endswith("400/1,000  133 images/s  0:04 left  D 0.69  G 1.23  fd_domain 3.21")
 
 
+def test_a_log_says_how_far_a_stage_is_when_that_has_changed():
+    out, now = a_console(200), [0.0]
+    with _Lines(out, Shown(1000, "starting Ray"), lambda: now[0]) as view:
+        view.stage("tune")
+        for seconds, detail in [(1, "0 of 4 trials"), (6, "0 of 4 trials"), (12, "0 of 4 trials"), (13, "1 of 4 trials"),
+                                (18, "1 of 4 trials"), (30, "1 of 4 trials"), (31, "4 of 4 trials")]:
+            now[0] = seconds
+            view.detail(detail)
+        view.stage("train")
+        now[0] = 40
+        view.detail("1 of 4 trials")
+    lines = [line.strip() for line in out.file.getvalue().splitlines()]
+    assert lines == ["starting Ray", "tune", "0 of 4 trials", "1 of 4 trials", "4 of 4 trials", "train", "1 of 4 trials"]
+
+
 def test_the_table_of_a_resumed_run_says_from_where_and_how_fast(store):
     results = (
         StageResult(name="prepare", status="REUSED", seconds=0.01, uri=store.uri("shards/0123456789abcdef")),

@@ -84,7 +84,8 @@ def tune_opened(opened: Opened, steps: list[Step]) -> TuneOutcome:
     else:
         outcome = _tune(opened, steps)
     if outcome.search is not None and outcome.search.trials:
-        console().print(leaderboard_table(leaderboard(outcome.search)[:SHOWN]))
+        out = console()
+        out.print(leaderboard_table(leaderboard(outcome.search)[:SHOWN], out.width))
     result_table(opened.store, opened.experiment, outcome)
     return outcome
 

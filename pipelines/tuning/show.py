@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,38 +15,77 @@ from pipelines.tuning.records import Search
 from pipelines.tuning.words import NONE, length, param_names, setting, short_names
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
+GAP = 2  # characters between columns
 MOST_COLUMNS = 6  # of settings; more stand in one, by name
-WIDTH_OF_OTHERS = 60  # of the columns before them, in characters
-LEAST = 6  # characters of a column of settings, for its name
+FACTS_WIDTH = 62  # of the columns before them, in characters
+TRIAL_WIDTH = 5  # of the one before them in a table below
+LEAST = 6  # characters of a column of settings
+READABLE = 30  # characters of one column with all settings: with less room they stand below
 COLOURS = {"finished": "green", "stopped": "yellow", "failed": "red", "running": "cyan"}
+Column = tuple[str, list[str]]
 
 
-def leaderboard_table(rows: Sequence[Row], width: int = LOG_WIDTH) -> Table:
+def leaderboard_table(rows: Sequence[Row], width: int = LOG_WIDTH) -> RenderableType:
     """A line a trial, in the order that is given; a repeated one with the mean and the spread over its seeds.
 
-    width: in characters, of where it will stand; settings that do not fit beside each other stand in one column.
+    width: in characters, of where it will stand.  Settings stand in columns of their own or in one, whichever fits
+    beside the rest, and in a table below where neither does.
     """
+    from rich.console import Group
+
+    beside = _settings(rows, width - FACTS_WIDTH)
+    if beside is not None:
+        return _table(rows, beside, facts=True)
+    below = _settings(rows, max(width - TRIAL_WIDTH, READABLE))
+    return Group(_table(rows, [], facts=True), "", _table(rows, below or [], facts=False))
+
+
+def _table(rows: Sequence[Row], columns: Sequence[Column], *, facts: bool) -> Table:
+    """facts: all that is known of a trial; without, its number alone."""
     from rich.table import Table
     from rich.text import Text
 
-    names = short_names(param_names(rows))
-    said = [[setting(row.params[name]) if name in row.params else NONE for name in names] for row in rows]
-    table = Table("rank", "trial", "value", "images", "time", "status", box=None, pad_edge=False, header_style="bold")
+    heads = ("rank", "trial", "value", "images", "time", "status") if facts else ("trial",)
+    table = Table(*heads, box=None, pad_edge=False, header_style="bold")
     for column in table.columns:
         column.no_wrap, column.justify = True, "left" if column.header == "status" else "right"
-    longest = [max(LEAST, *map(len, values)) for values in zip(*said, strict=True)]
-    if len(names) > MOST_COLUMNS or WIDTH_OF_OTHERS + sum(2 + most for most in longest) > width:
-        table.add_column("settings", overflow="fold")
-        said = [[", ".join(map("=".join, zip(names.values(), values, strict=True)))] for values in said]
-    else:
-        for short, most in zip(names.values(), longest, strict=True):
-            table.add_column(short.replace(".", ".\n"), overflow="fold", min_width=most)
-    for row, values in zip(rows, said, strict=True):
-        table.add_row(str(row.rank), str(row.number), _value(row), f"{row.images:,}", length(row.seconds),
-                      Text(row.status, style=COLOURS[row.status]), *map(Text, values))
+    for head, _ in columns:
+        table.add_column(head, overflow="fold")
+    for at, row in enumerate(rows):
+        told = (str(row.rank), str(row.number), _value(row), f"{row.images:,}", length(row.seconds),
+                Text(row.status, style=COLOURS[row.status]))
+        table.add_row(*(told if facts else told[1:2]), *(Text(values[at]) for _, values in columns))
     return table
+
+
+def _settings(rows: Sequence[Row], room: int) -> list[Column] | None:
+    """A column for each setting, or one with all of them, in so many characters; None where that is too narrow."""
+    names = short_names(param_names(rows))
+    columns = [(short, [setting(row.params[name]) if name in row.params else NONE for row in rows])
+               for name, short in names.items()]
+    for told in (columns, [(_folded(name, values), values) for name, values in columns]):
+        if len(told) <= MOST_COLUMNS and sum(GAP + _width(column) for column in told) <= room:
+            return told
+    if room < READABLE:
+        return None
+    every = zip(*(values for _, values in columns), strict=True)
+    return [("settings", [", ".join(map("=".join, zip(names.values(), values, strict=True))) for values in every])]
+
+
+def _folded(name: str, values: Sequence[str]) -> str:
+    """A name on as many lines as it takes to be no wider than its values, broken after its dots and underscores."""
+    most, lines = max(LEAST, *map(len, values)), [""]
+    for part in re.findall("[^._]+[._]?", name):
+        lines = [*lines[:-1], lines[-1] + part] if len(lines[-1] + part) <= most else [*lines, part]
+    return "\n".join(filter(None, lines))
+
+
+def _width(column: Column) -> int:
+    head, values = column
+    return max(map(len, [*head.splitlines(), *values]))
 
 
 def _value(row: Row) -> str:
