@@ -17,6 +17,9 @@ from gan_core.data.sources.digits import Digits
 from gan_core.data.write import write_shards
 from gan_core.store import Store
 from tests.pipeline import EXPERIMENT, Prefect, free_port, gan, kill_tree, settings, wait_for_server
+from tests.system.ceph import ceph
+
+__all__ = ["ceph"]
 
 TINY: dict[str, Any] = {
     "name": "tiny",
