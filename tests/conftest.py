@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from gan_core.data.sources.digits import Digits
 from gan_core.data.write import write_shards
 from gan_core.store import Store
 from tests.pipeline import EXPERIMENT, Prefect, free_port, gan, kill_tree, settings, wait_for_server
+from tests.system.ceph import ceph
+
+__all__ = ["ceph"]
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -81,6 +85,11 @@ def real_data() -> Path:
     if not (root := os.environ.get("GAN_TEST_DATA")):
         pytest.skip("GAN_TEST_DATA names no folder of real data sets")
     return Path(root)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end; looking through it for garbage takes a second each time."""
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

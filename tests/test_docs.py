@@ -19,6 +19,7 @@ PAGES = ("README.md", "docs/training.md", "docs/plan-and-matrix.md",
          *(pytest.param(page, marks=pytest.mark.system)  # they train models of their own, or have many commands
            for page in ("docs/getting-started.md", "docs/compare.md", "docs/conditioning.md", "docs/explore.md",
                         "docs/bundles.md", "docs/generation.md", "docs/models.md", "docs/using-a-model.md")))
+SHORT = ("train.images=1280", "evaluate.samples=100")
 FILE = re.compile(r"# (\S+\.(?:py|yaml))\n")  # the first line of a block that is a file
 
 
@@ -32,25 +33,28 @@ def commands(page: str) -> list[str]:
 
 
 def write_files(page: str, folder: Path) -> None:
-    """The blocks of a page that are files; experiments train for a moment."""
+    """The blocks of a page that are files; experiments train and are measured for a moment."""
     for name, text in ((found[1], text) for kind in ("python", "yaml") for text in blocks(page, kind)
                        if (found := FILE.match(text))):
         if name.endswith(".yaml"):
-            text = yaml.safe_dump(with_overrides(yaml.safe_load(text), ["train.images=1280"]))
+            text = yaml.safe_dump(with_overrides(yaml.safe_load(text), SHORT))
         (folder / name).write_text(text)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_the_commands_of_a_page_run_in_their_order(page, undisturbed, embedded, tmp_path):
-    """In a directory like a checkout after `gan run`: the experiment is the small one, so that runs are reused."""
+def test_the_commands_of_a_page_run_in_their_order(page, undisturbed, served, tmp_path):
+    """In a directory like a checkout after `gan run`: the experiment is the small one, so that runs are reused.
+
+    With a Prefect server that runs: a temporary one would take seconds of every run.
+    """
     (tmp_path / "configs").mkdir()
     small = with_overrides(read_yaml("configs/digits.yaml"), SMALL)
     (tmp_path / "configs/digits.yaml").write_text(yaml.safe_dump(small))
     shutil.copytree(undisturbed[0], tmp_path / "store")
     write_files(page, tmp_path)
     bin_ = Path(sys.executable).parent
-    environment = {**embedded.environment(), "PATH": f"{bin_}:/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
+    environment = {**served.environment(), "PATH": f"{bin_}:/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
     for command in commands(page):
         done = subprocess.run(shlex.split(command), cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stderr}"

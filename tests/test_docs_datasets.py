@@ -53,10 +53,10 @@ def fragments() -> list[str]:
 
 
 @pytest.mark.system
-def test_the_page_works_from_top_to_bottom(embedded: Prefect, tmp_path: Path) -> None:
+def test_the_page_works_from_top_to_bottom(served: Prefect, tmp_path: Path) -> None:
     """A command ends with 0, or with the exit code that its remark says."""
     binaries = Path(sys.executable).parent
-    environment = {**embedded.environment(), "PATH": f"{binaries}:/usr/bin:/bin", "OMP_NUM_THREADS": "1",
+    environment = {**served.environment(), "PATH": f"{binaries}:/usr/bin:/bin", "OMP_NUM_THREADS": "1",
                    "PYTHONPATH": str(PAGE.parents[1])}
     for block in blocks():
         if block.name:

@@ -20,8 +20,8 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re
 
 
 @pytest.mark.system
-def test_the_page_works_from_top_to_bottom(embedded: Prefect, tmp_path: Path) -> None:
-    environment = {**embedded.environment(), "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+def test_the_page_works_from_top_to_bottom(served: Prefect, tmp_path: Path) -> None:
+    environment = {**served.environment(), "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
                    "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PAGE.parents[1])}
     for language, text in BLOCKS:
         if named := re.match(r"# (\S+\.yaml)\n", text):

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from gan_core.exclusive import VERDICT, Verdict
 from gan_core.store import Store
 from tests.pipeline import GAN
-from tests.system.ceph import SECRET, ceph
+from tests.system.ceph import SECRET, own_bucket
 
 pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    folder = Path(tempfile.mkdtemp(prefix="s3-"))
-    with ceph(folder) as url:
+def bucket(ceph: dict[str, str]) -> Iterator[str]:
+    with own_bucket(ceph) as url:
         yield url
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_ceph_can_be_trusted_and_only_the_verdict_is_left(bucket: str) -> None:

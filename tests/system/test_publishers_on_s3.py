@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +11,7 @@ from gan_core.published import versions
 from gan_core.store import Store
 from tests.artefacts import finish_run, finish_scores, in_fresh_process
 from tests.stages.test_publish_kills import ONE_THREAD, RACE, assert_all_whole, etags, keys_of, moves
-from tests.system.ceph import ceph
+from tests.system.ceph import own_bucket
 
 pytestmark = pytest.mark.system
 
@@ -21,8 +19,8 @@ PROCESSES, ROUNDS = 8, 3
 
 
 @pytest.fixture(scope="module")
-def store() -> Iterator[Store]:
-    with tempfile.TemporaryDirectory(prefix="s3-") as folder, ceph(Path(folder)) as bucket:
+def store(ceph: dict[str, str]) -> Iterator[Store]:
+    with own_bucket(ceph) as bucket:
         made = Store(f"{bucket}/racing")
         finish_scores(made, finish_run(made))
         yield made

@@ -62,8 +62,8 @@ class Operator:
 
 
 @pytest.fixture
-def operator(head: Head, embedded: Prefect, tmp_path: Path) -> Operator:
-    return Operator(head, embedded, tmp_path, tmp_path / "store")
+def operator(head: Head, served: Prefect, tmp_path: Path) -> Operator:
+    return Operator(head, served, tmp_path, tmp_path / "store")
 
 
 def until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
