@@ -2,10 +2,10 @@
 
     python benchmarks/searches.py [--minutes 5] [--seeds 3]
 
-By turns, for each seed of the searcher: random values with no scheduler, and Optuna with ASHA, each with so many minutes
-for its trials; the best trial of each is then trained once more with two other seeds.  At the end population-based
-training against the same first values kept to the end.  Half an hour a seed is taken by nothing else than the trials:
-the figures depend on how fast this machine is.
+By turns, for each seed of the searcher: random values with no scheduler, and Optuna with ASHA, each with so many
+minutes for its trials; the best trial of each is then trained once more with two other seeds.  At the end
+population-based training against the same first values kept to the end.  Three quarters of an hour in all; the figures
+depend on how fast this machine is, as a faster one tries more.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def main() -> None:
 
 def search(arm: str, seed: int, settings: list[str], top: int) -> dict[str, Any]:
     """One search; its best trial.  value: after a trial's length.  mean: over it and two other seeds."""
-    words = [*settings, f"tune.seed={seed}", f"tune.repeats={json.dumps({'top': top, 'seeds': 2})}"]
+    repeats = json.dumps({"top": top, "seeds": 2})
+    words = [*settings, f"tune.seed={seed}", f"tune.repeats={repeats}"]
     with tempfile.TemporaryDirectory() as store:
         command = [sys.executable, "-m", "pipelines.cli", "tune", EXPERIMENT, "--no-publish", "--json", "--store", store]
         command += [word for setting in words for word in ("--set", setting)]

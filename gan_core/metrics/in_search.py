@@ -1,5 +1,6 @@
-"""Evaluate's figures on `domain` features, of samples beside one set of real images, again and again: what the trials of
-a search are judged by.
+"""Evaluate's figures on `domain` features, of samples beside one set of real images, again and again.
+
+What the trials of a search are judged by.
 
     compare = partial(figures_against, network, names, k, seed)
     fit(experiment, shards, place, reporter, compare=compare)

@@ -90,7 +90,7 @@ def _head(search: Search, row: Row) -> list[str]:
         f"rank {row.rank} of {len(search.trials)} trials.",
         f"Search {search.prefix}, key {search.settings.key}.",
         f"Objective, {goal}: {objective_words(tune)} = {value} after {row.images:,} images",
-        f"({measured_words(tune)}).",
+        f"({measured_words(tune, search.settings)}).",
     ]
     if row.mean is not None and row.spread is not None:
         lines.append(f"Over {row.seeds} seeds: {number(row.mean)} ± {number(row.spread)} (standard deviation).")

@@ -67,11 +67,16 @@ class TrialSettings(Config):
 
 
 class SearchSettings(Config):
-    """What is searched: the experiment with its `tune:` block, as JSON, and the digest of its shards."""
+    """What is searched: the experiment with its `tune:` block, as JSON, and the digest of its shards.
+
+    split, n: what looks compare with, and how many examples of it; as many are generated.
+    """
 
     key: str
     experiment: dict[str, Any]
     shards: str
+    split: str = "validation"
+    n: int = 0
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def _facts(search: Search, tune: TuneConfig, rows: Sequence[Row]) -> Iterator[tu
     yield "Experiment", f"{experiment['name']}: {experiment['model']['recipe']} on {experiment['data']['source']}"
     settings = f"{len(tune.space)} setting{'s' * (len(tune.space) > 1)}"
     yield "Searched", f"{settings}, proposed by {tune.searcher} with seed {tune.seed}"
-    yield "Objective", f"{objective_words(tune)}, {GOALS[tune.objective.goal]}; {measured_words(tune)}"
+    yield "Objective", f"{objective_words(tune)}, {GOALS[tune.objective.goal]}; {measured_words(tune, search.settings)}"
     yield "Trials", f"{counted(rows)}, of {tune.samples}; each of at most {trial_images(search, tune):,} images"
     yield "Scheduler", _scheduler(tune, experiment["train"])
     yield "Seeds", ", ".join(map(str, sorted({row.seed for row in rows}))) or NONE

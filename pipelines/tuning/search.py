@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gan_core.config import Experiment
+from gan_core.data.shards import open_shards
 from gan_core.errors import ConfigError, StoreError
 from gan_core.options.schedule import duration
 from gan_core.store import Store
+from gan_core.train.measure import FEWEST, SAMPLES_BYTES
 from gan_core.train.patience import PatientStore
 from pipelines.cluster import connect
 from pipelines.handles import Features, Shards
@@ -56,7 +59,9 @@ class Conductor:
         """To the end.  Errors as of `drive`; ConfigError where no trial came to a look."""
         features = self.features(shards)
         connect(self.profile, tune_of(self.experiment).workers)
-        settings = SearchSettings(key=key, experiment=self.experiment.as_json(), shards=shards.digest)
+        split, n = compared_with(self.store, self.experiment, shards)
+        settings = SearchSettings(
+            key=key, experiment=self.experiment.as_json(), shards=shards.digest, split=split, n=n)
         write(self.store, f"{prefix}/search.json", settings)
         with StopSignals(GOES_ON) as signals:
             self._trials(prefix, shards, features, signals)
@@ -139,6 +144,18 @@ class Conductor:
             return
         self._told = time.monotonic()
         self.tell(how_far(self._found(prefix)))
+
+
+def compared_with(store: Store, experiment: Experiment, shards: Shards) -> tuple[str, int]:
+    """The split that looks compare with, and of how many examples, as gan_core.train.measure takes them.
+
+    The training split where the data set has no validation examples; the test split decides nothing.
+    """
+    data = open_shards(store, shards.prefix)
+    held_out = data.splits.get("validation")
+    split = "validation" if held_out is not None and len(held_out) >= FEWEST else "train"
+    most = max(FEWEST, min(tune_of(experiment).look_samples, SAMPLES_BYTES // math.prod(data.shape)))
+    return split, min(most, len(data.split(split)))
 
 
 def how_far(search: Search) -> str:

@@ -10,6 +10,7 @@ from gan_core.options.distributions import Distribution
 from gan_core.options.tune import TuneConfig
 from pipelines.report_names import number
 from pipelines.tuning.leaderboard import Row
+from pipelines.tuning.records import SearchSettings
 
 NONE = "—"
 PLAIN = (1e-7, 1e7)  # sizes between which numbers are written without an exponent
@@ -49,10 +50,9 @@ def objective_words(tune: TuneConfig) -> str:
     return " + ".join(f"{setting(weight)} * {name}" for name, weight in weighted.items()) or tune.objective.names[0]
 
 
-def measured_words(tune: TuneConfig) -> str:
-    """On what: 'by the averaged weights, n_fake 1,000, n_real 1,000 or as many as there are, validation split'."""
-    n = f"{tune.look_samples:,}"
-    looked = f"by the averaged weights, n_fake {n}, n_real {n} or as many as there are, validation split"
+def measured_words(tune: TuneConfig, settings: SearchSettings) -> str:
+    """On what: 'by the averaged weights, n_real = n_fake = 180, validation split'."""
+    looked = f"by the averaged weights, n_real = n_fake = {settings.n:,}, {settings.split} split"
     of_curves = ", ".join(name for name in tune.objective.names if "/" in name)
     if not of_curves:
         return looked

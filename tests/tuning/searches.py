@@ -24,7 +24,7 @@ def search(trials: Sequence[Trial], repeats: Sequence[Trial] = (), **tune: Any) 
     experiment = experiment_from({
         "name": "digits", "data": {"source": "digits"}, "model": {"recipe": "dcgan"}, "tune": block,
     })
-    return Search("tune/abc", SearchSettings(key="abc", experiment=experiment.as_json(), shards="0" * 64),
+    return Search("tune/abc", SearchSettings(key="abc", experiment=experiment.as_json(), shards="0" * 64, n=180),
                   tuple(trials), tuple(repeats))
 
 

@@ -77,7 +77,7 @@ def test_the_same_records_give_the_same_bytes(page):
 
 def test_it_says_on_what_the_objective_was_measured_and_how_trials_ended(page):
     told = words(page)
-    assert "n_fake 1,000, n_real 1,000 or as many as there are, validation split" in told
+    assert "n_real = n_fake = 180, validation split" in told
     assert "9 finished, 2 stopped early, 1 failed, of 12" in told
 
 
