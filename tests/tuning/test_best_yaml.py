@@ -61,7 +61,7 @@ def test_its_head_says_where_it_comes_from_and_how_sure_it_is():
     repeats = [trial(1, 1.5, seed=1), trial(1, 2.0, seed=2)]
     told = head(best([trial(0, 3.0), trial(1, 1.0)], repeats))
     for fact in ("trial 1", "of 2 trials", "tune/abc", "key abc", "minimised: fd_domain = 1.0 after 1,000 images",
-                 "n_fake 1,000", "validation split", "3 seeds: 1.5000 ± 0.5000", f"{LEARNING_RATE}=0.0002"):
+                 "n_real = n_fake = 180", "validation split", "3 seeds: 1.5000 ± 0.5000", f"{LEARNING_RATE}=0.0002"):
         assert fact in told
 
 
