@@ -25,6 +25,9 @@ EVERY = 10240  # images between checkpoints
 LONG = ("train.images=100000000", f"train.checkpoint_every={EVERY}", f"train.report_every={EVERY}",
         "train.keep_checkpoints=1000")
 
+TUNE = {"space": {"model.generator_optimizer.learning_rate": "loguniform(1e-4, 1e-2)"}, "samples": 2, "images": 5120,
+        "look_every": 1280, "repeats": {"top": 0}}
+
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[Head]:
@@ -44,8 +47,8 @@ class Operator:
             {"backend": "ray-jobs", "retries": 0, "ray": {"address": head.address, "away_s": 3}}))
         self._environment = prefect.environment() | head.secret
 
-    def begin(self, command: str, *overrides: str) -> subprocess.Popen[str]:
-        words = [*GAN, command, EXPERIMENT, "--store", str(self.store), "--profile", str(self._profile),
+    def begin(self, command: str, *overrides: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        words = [*GAN, command, EXPERIMENT, *options, "--store", str(self.store), "--profile", str(self._profile),
                  *settings(*overrides), "--json"]
         return subprocess.Popen(words, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -111,6 +114,22 @@ def test_a_run_whose_orchestrator_is_killed_ends_in_the_same_job_with_the_weight
     assert (only(operator.store / "scores") / metrics).read_bytes() == (only(local / "scores") / metrics).read_bytes()
     kept = [file.read_text() for file in operator.store.glob("jobs/*/*/*.json")]
     assert head.token not in head.everything_told() + "".join([printed, *said, *kept])
+
+
+def test_a_search_whose_orchestrator_is_killed_goes_on_in_its_job(head: Head, operator: Operator) -> None:
+    def begin() -> subprocess.Popen[str]:
+        return operator.begin("tune", f"tune={json.dumps(TUNE)}", options=("--no-publish",))
+
+    first = begin()
+    until(lambda: bool(list(operator.store.glob("tune/*/trials/*/looks/*"))), first)
+    killed(first)
+    status, printed, said = ended(begin())
+    assert status == 0, said
+    assert any(line.endswith("-1, which is at work already") for line in said)
+    assert head.jobs("tune") == {1: "SUCCEEDED"}
+    found = json.loads(printed)["search"]
+    assert found["trials"] == {"finished": 2}
+    assert len(list(operator.store.glob("tune/*/trials/*/run/attempts/*.json"))) == 2  # no trial began twice
 
 
 def test_what_a_user_must_mend_comes_out_of_a_job_as_one_line_with_its_exit_status(operator: Operator) -> None:
