@@ -16,7 +16,7 @@ from gan_core.config import Experiment, experiment_from
 from gan_core.data.sources.digits import Digits
 from gan_core.data.write import write_shards
 from gan_core.store import Store
-from tests.pipeline import EXPERIMENT, Prefect, free_port, gan, kill_tree, settings, wait_for_server
+from tests.pipeline import EXPERIMENT, GAN, Prefect, free_port, kill_tree, settings, wait_for_server
 from tests.system.ceph import ceph
 
 __all__ = ["ceph"]
@@ -70,13 +70,29 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
     kill_tree(process)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def small_run(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, embedded: Prefect
+) -> Iterator[tuple[Path, subprocess.Popen[bytes]] | None]:
+    """The small run, where a test asks for it.  Begun before the first test, so that others are not kept waiting."""
+    if not any("undisturbed" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        yield None
+        return
+    folder = tmp_path_factory.mktemp("undisturbed")
+    command = [*GAN, "run", EXPERIMENT, "--store", str(folder / "store"), *settings(), "--json"]
+    with (folder / "printed").open("w") as printed, (folder / "said").open("w") as said:
+        process = subprocess.Popen(command, env=embedded.environment(), stdout=printed, stderr=said)
+    yield folder, process
+    kill_tree(process)
+
+
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, embedded: Prefect) -> tuple[Path, str, str]:
-    """A finished small run: its store, what it printed as JSON, and what it said."""
-    store = tmp_path_factory.mktemp("undisturbed") / "store"
-    done = gan(embedded, "run", EXPERIMENT, "--store", store, *settings(), "--json")
-    assert done.returncode == 0, done.stderr
-    return store, done.stdout, done.stderr
+def undisturbed(small_run: tuple[Path, subprocess.Popen[bytes]]) -> tuple[Path, str, str]:
+    """The finished small run: its store, what it printed as JSON, and what it said."""
+    folder, process = small_run
+    status, said = process.wait(timeout=400), (folder / "said").read_text()
+    assert status == 0, said
+    return folder / "store", (folder / "printed").read_text(), said
 
 
 @pytest.fixture(scope="session")
@@ -87,9 +103,15 @@ def real_data() -> Path:
     return Path(root)
 
 
+def pytest_collection() -> None:
+    """No garbage collection until all is collected."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """What was imported and collected stays to the end; looking through it for garbage takes a second each time."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
