@@ -44,6 +44,8 @@ def run_trial(config: dict[str, Any], setting: Setting) -> None:
     told = Told(store, trial, setting)
     told.again()
     if trial.end is not None:
+        if trial.end.status == "failed":
+            told.worst()
         return
     try:
         if changes > len(trial.changes):
