@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gan_core.config import Experiment
@@ -47,6 +47,7 @@ class Conductor:
     features: Callable[[Shards], Features]
     tell: Callable[[str], None]
     _told: float = field(default=0.0)
+    _known: dict[str, Trial] = field(default_factory=dict)
 
     def conduct(self, key: str, prefix: str, shards: Shards) -> None:
         """To the end.  Errors as of `drive`; ConfigError where no trial came to a look."""
@@ -123,18 +124,20 @@ class Conductor:
             last_look_only=tune_of(self.experiment).scheduler == "pbt", profile=self.profile.model_dump(mode="json"),
         )
 
-    def _found(self, prefix: str) -> Search:
-        search = read_search(self.store, prefix)
+    def _found(self, prefix: str, known: Mapping[str, Trial] | None = None) -> Search:
+        search = read_search(self.store, prefix, known)
         if search is None:
             raise StoreError(f"{self.store.uri(prefix)}/search.json is gone; was the search removed meanwhile?")
         return search
 
     def _tell(self, prefix: str) -> None:
-        """How far it is, from time to time."""
+        """How far it is, from time to time; Tune waits meanwhile, so that what has ended is not read again."""
         if time.monotonic() - self._told < TELL_EVERY_S:
             return
+        search = self._found(prefix, self._known)
+        self._known = {trial.prefix: trial for trial in (*search.trials, *search.repeats)}
+        self.tell(how_far(search))
         self._told = time.monotonic()
-        self.tell(how_far(self._found(prefix)))
 
 
 def how_far(search: Search) -> str:
