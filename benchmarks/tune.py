@@ -167,6 +167,7 @@ def others_seconds(one: Training, trials: int) -> float:
     from ray import tune
     from ray.tune.integration.ray_train import TuneReportCallback
 
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # a banner among our lines
     with tempfile.TemporaryDirectory() as folder:
 
         def train(config: dict[str, Any]) -> None:
