@@ -15,7 +15,7 @@ from gan_core.errors import ConfigError, WorkersFailed
 from gan_core.store import Store
 from pipelines.interrupt import StopSignals
 from pipelines.retries import worth_retrying
-from pipelines.tuning.records import TrialEnd, read_trial, write
+from pipelines.tuning.records import TrialEnd, read_end, write
 from pipelines.tuning.settings import LOOKS, POSITION
 
 FAILED_FIRST = 5  # trials, with none that worked, after which a search is given up
@@ -63,13 +63,13 @@ class Recorder(Callback, Stopper):
 
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """A trial that has failed has said so itself."""
-        known = read_trial(self.store, trial.config["at"])
-        if known is None or self.signals.number:
+        if self.signals.number:
             return
-        if known.end is None:
+        end = read_end(self.store, trial.config["at"])
+        if end is None:
             self.end(trial.config["at"], finished=trial.last_result.get(LOOKS, 0) >= self.looks)
-        elif known.end.status == "failed":
-            self.failed.append(known.end.problem)
+        elif end.status == "failed":
+            self.failed.append(end.problem)
         self.heard()
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -146,13 +146,17 @@ def write(store: Store, path: str, record: Config) -> None:
     store.write(path, record.model_dump_json(indent=1).encode())
 
 
-def read_search(store: Store, prefix: str) -> Search | None:
-    """All that is known of a search; None where none was begun."""
+def read_search(store: Store, prefix: str, known: Mapping[str, Trial] | None = None) -> Search | None:
+    """All that is known of a search; None where none was begun.
+
+    known: trials by prefix, of which those that had ended are not read again.
+    """
     try:
         settings = SearchSettings.model_validate_json(store.read(f"{prefix}/search.json"))
     except FileNotFoundError:
         return None
-    return Search(prefix, settings, *(tuple(_trials(store, f"{prefix}/{folder}")) for folder in (TRIALS, REPEATS)))
+    trials, repeats = (tuple(_trials(store, f"{prefix}/{folder}", known or {})) for folder in (TRIALS, REPEATS))
+    return Search(prefix, settings, trials, repeats)
 
 
 def read_trial(store: Store, prefix: str) -> Trial | None:
@@ -163,20 +167,26 @@ def read_trial(store: Store, prefix: str) -> Trial | None:
         return None
     looks = [Look.model_validate_json(data) for data in _all(store, f"{prefix}/looks")]
     changes = [Change.model_validate_json(data) for data in _all(store, f"{prefix}/changes")]
+    return Trial(prefix, settings, tuple(looks), tuple(changes), read_end(store, prefix))
+
+
+def read_end(store: Store, prefix: str) -> TrialEnd | None:
+    """How a trial ended; None while it has work left."""
     try:
-        end = TrialEnd.model_validate_json(store.read(f"{prefix}/ended.json"))
+        return TrialEnd.model_validate_json(store.read(f"{prefix}/ended.json"))
     except FileNotFoundError:
-        end = None
-    return Trial(prefix, settings, tuple(looks), tuple(changes), end)
+        return None
 
 
-def _trials(store: Store, folder: str) -> Iterator[Trial]:
-    for name in sorted(store.names(folder)):
-        trial = read_trial(store, f"{folder}/{name}")
+def _trials(store: Store, folder: str, known: Mapping[str, Trial]) -> Iterator[Trial]:
+    for name in store.names(folder):
+        trial = known.get(f"{folder}/{name}")
+        if trial is None or trial.end is None:
+            trial = read_trial(store, f"{folder}/{name}")
         if trial is not None:
             yield trial
 
 
 def _all(store: Store, folder: str) -> Iterator[bytes]:
-    for name in sorted(store.names(folder)):
+    for name in store.names(folder):
         yield store.read(f"{folder}/{name}")

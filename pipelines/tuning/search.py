@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gan_core.config import Experiment
@@ -51,6 +51,7 @@ class Conductor:
     features: Callable[[Shards], Features]
     tell: Callable[[str], None]
     _told: float = field(default=0.0)
+    _known: dict[str, Trial] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.store = PatientStore(self.store, seconds=PATIENCE_S)
@@ -132,18 +133,20 @@ class Conductor:
             last_look_only=tune_of(self.experiment).scheduler == "pbt", profile=self.profile.model_dump(mode="json"),
         )
 
-    def _found(self, prefix: str) -> Search:
-        search = read_search(self.store, prefix)
+    def _found(self, prefix: str, known: Mapping[str, Trial] | None = None) -> Search:
+        search = read_search(self.store, prefix, known)
         if search is None:
             raise StoreError(f"{self.store.uri(prefix)}/search.json is gone; was the search removed meanwhile?")
         return search
 
     def _tell(self, prefix: str) -> None:
-        """How far it is, from time to time."""
+        """How far it is, from time to time; Tune waits meanwhile, so that what has ended is not read again."""
         if time.monotonic() - self._told < TELL_EVERY_S:
             return
+        search = self._found(prefix, self._known)
+        self._known = {trial.prefix: trial for trial in (*search.trials, *search.repeats)}
+        self.tell(how_far(search))
         self._told = time.monotonic()
-        self.tell(how_far(self._found(prefix)))
 
 
 def compared_with(store: Store, experiment: Experiment, shards: Shards) -> tuple[str, int]:

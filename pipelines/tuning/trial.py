@@ -11,13 +11,13 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from ray import tune
 
 from gan_core.config import FD_DOMAIN
-from gan_core.data.shards import open_shards
+from gan_core.data.shards import Shards, open_shards
 from gan_core.errors import ConfigError, GanError, StoreError
 from gan_core.manifest import Parent
 from gan_core.store import Store
@@ -49,7 +49,7 @@ def run_trial(config: dict[str, Any], setting: Setting) -> None:
         return
     try:
         if changes > len(trial.changes):
-            take_over(store, setting.search, setting.searched, open_shards(store, setting.shards),
+            take_over(store, setting.search, setting.searched, _shards(setting.store, setting.shards),
                       setting.shards_digest, trial, config)
             told.trial = trial = _trial(store, at)
         _train(setting, trial, told)
@@ -130,7 +130,7 @@ def _train(setting: Setting, trial: Trial, told: Told) -> None:
     place = RunPlace(store, trial.run_prefix, checkpoint_key(experiment, setting.shards_digest))
     parents = tuple(Parent(**parent) for parent in setting.parents)
     if experiment.train.most_workers == 1:
-        fit(experiment, open_shards(told.store, setting.shards), place, TellsTune(told), parents=parents,
+        fit(experiment, _shards(setting.store, setting.shards), place, TellsTune(told), parents=parents,
             threads=setting.threads, compare=partial(figures_in, told.store, setting.features, setting.objective.names))
     else:
         from pipelines.tuning.many_workers import train_on_many  # imports Ray Train
@@ -138,6 +138,12 @@ def _train(setting: Setting, trial: Trial, told: Told) -> None:
         train_on_many(setting, experiment, place, parents, told)
     # where Tune has not ended it with its last look, a stop rule of the experiment's has
     write(told.store, f"{trial.prefix}/ended.json", TrialEnd(status="finished"))
+
+
+@lru_cache(maxsize=1)
+def _shards(store: str, prefix: str) -> Shards:
+    """Every file read through and checked, once for all trials of this process."""
+    return open_shards(PatientStore(Store(store)), prefix)
 
 
 def _trial(store: Store, at: str) -> Trial:
