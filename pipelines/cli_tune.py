@@ -25,6 +25,7 @@ SEARCH = "search"  # the command that `gan tune EXPERIMENT` means
 HELP = """Searches what the experiment's `tune:` block says; the best settings are trained at full length and published.
 
 The same command goes on after any interruption: ended trials are kept, the others go on from their checkpoints.
+`gan tune search --help` has its options.
 
 Example: gan tune configs/tune/digits_dcgan.yaml --store ./store
 

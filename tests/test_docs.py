@@ -18,8 +18,12 @@ from tests.pipeline import SMALL
 PAGES = ("README.md", "docs/training.md", "docs/plan-and-matrix.md",
          *(pytest.param(page, marks=pytest.mark.system)  # they train models of their own, or have many commands
            for page in ("docs/getting-started.md", "docs/compare.md", "docs/conditioning.md", "docs/explore.md",
-                        "docs/bundles.md", "docs/generation.md", "docs/models.md", "docs/using-a-model.md")))
+                        "docs/bundles.md", "docs/generation.md", "docs/models.md", "docs/tuning.md",
+                        "docs/using-a-model.md")))
 SHORT = ("train.images=1280", "evaluate.samples=100")
+SEARCHED = "configs/tune/digits_dcgan.yaml"
+SEARCH = ("train.images=2560", "tune.images=2560", "tune.look_every=640", "tune.samples=2",
+          "tune.repeats={top: 1, seeds: 1}", "evaluate.samples=100", "publish.gate={}")
 FILE = re.compile(r"# (\S+\.(?:py|yaml))\n")  # the first line of a block that is a file
 
 
@@ -48,9 +52,9 @@ def test_the_commands_of_a_page_run_in_their_order(page, undisturbed, served, tm
 
     With a Prefect server that runs: a temporary one would take seconds of every run.
     """
-    (tmp_path / "configs").mkdir()
-    small = with_overrides(read_yaml("configs/digits.yaml"), SMALL)
-    (tmp_path / "configs/digits.yaml").write_text(yaml.safe_dump(small))
+    (tmp_path / SEARCHED).parent.mkdir(parents=True)
+    for name, settings in (("configs/digits.yaml", SMALL), (SEARCHED, SEARCH)):
+        (tmp_path / name).write_text(yaml.safe_dump(with_overrides(read_yaml(name), settings)))
     shutil.copytree(undisturbed[0], tmp_path / "store")
     write_files(page, tmp_path)
     bin_ = Path(sys.executable).parent

@@ -189,15 +189,15 @@ def test_a_log_says_how_far_a_stage_is_when_that_has_changed():
     out, now = a_console(200), [0.0]
     with _Lines(out, Shown(1000, "starting Ray"), lambda: now[0]) as view:
         view.stage("tune")
-        for seconds, detail in [(1, "0 of 4 trials"), (6, "0 of 4 trials"), (12, "0 of 4 trials"), (13, "1 of 4 trials"),
-                                (18, "1 of 4 trials"), (30, "1 of 4 trials"), (31, "4 of 4 trials")]:
+        for seconds, ended in [(1, 0), (6, 0), (12, 0), (13, 1), (18, 1), (30, 1), (31, 4)]:
             now[0] = seconds
-            view.detail(detail)
+            view.detail(f"{ended} of 4 trials")
         view.stage("train")
         now[0] = 40
         view.detail("1 of 4 trials")
     lines = [line.strip() for line in out.file.getvalue().splitlines()]
-    assert lines == ["starting Ray", "tune", "0 of 4 trials", "1 of 4 trials", "4 of 4 trials", "train", "1 of 4 trials"]
+    assert lines == ["starting Ray", "tune", "0 of 4 trials", "1 of 4 trials", "4 of 4 trials",
+                     "train", "1 of 4 trials"]
 
 
 def test_the_table_of_a_resumed_run_says_from_where_and_how_fast(store):

@@ -66,8 +66,8 @@ class TuneConfig(Config):
                                  examples=[25_600])
     look_every: Count | None = Field(None, description="images between looks at the objective; an eighth of a trial "
                                                        "when null", examples=[2_560])
-    look_samples: int = Field(1_000, ge=2, description="generated images of a look, and as many of the validation "
-                                                       "split, or as many as it has")
+    look_samples: int = Field(1_000, ge=2, description="generated images of a look, beside as many of the validation "
+                                                       "split; both fewer where it has fewer")
     scheduler: Scheduler = Field("none", description="who ends trials that do not promise enough, or has them learn "
                                                      "from better ones (pbt)")
     grace: Count | None = Field(None, description="for asha and hyperband: images before a trial may be stopped; "

@@ -94,7 +94,7 @@ def publish_best(opened: Opened, search: Search) -> Outcome:
     """Trains the best settings at full length, and evaluates and publishes what they make."""
     best = leaderboard(search)[0]
     experiment = with_values(opened.experiment, best.params)
-    console().print(f"trial {best.number} at full length, {experiment.train.images:,} images")
+    console().print(f"\ntrial {best.number} at full length, {experiment.train.images:,} images")
     planner = Planner(opened.store, experiment)
     return run_opened(Opened(experiment, opened.profile, opened.store, planner), by=BY)
 

@@ -31,15 +31,17 @@ Column = tuple[str, list[str]]
 def leaderboard_table(rows: Sequence[Row], width: int = LOG_WIDTH) -> RenderableType:
     """A line a trial, in the order that is given; a repeated one with the mean and the spread over its seeds.
 
-    width: in characters, of where it will stand.  Settings stand in columns of their own or in one, whichever fits
-    beside the rest, and in a table below where neither does.
+    width: in characters, of where it will stand.  Settings have a column each, beside the rest or in a table below it;
+    where neither fits, or with many of them, they are listed in one.
     """
     from rich.console import Group
 
-    beside = _settings(rows, width - FACTS_WIDTH)
+    room = width - FACTS_WIDTH
+    beside, below = _columns(rows, room), _columns(rows, width - TRIAL_WIDTH)
+    if beside is None and below is None:
+        beside, below = ([_listed(rows)], None) if room >= READABLE else (None, [_listed(rows)])
     if beside is not None:
         return _table(rows, beside, facts=True)
-    below = _settings(rows, max(width - TRIAL_WIDTH, READABLE))
     return Group(_table(rows, [], facts=True), "", _table(rows, below or [], facts=False))
 
 
@@ -61,18 +63,21 @@ def _table(rows: Sequence[Row], columns: Sequence[Column], *, facts: bool) -> Ta
     return table
 
 
-def _settings(rows: Sequence[Row], room: int) -> list[Column] | None:
-    """A column for each setting, or one with all of them, in so many characters; None where that is too narrow."""
+def _columns(rows: Sequence[Row], room: int) -> list[Column] | None:
+    """A column for each setting, under its whole name where that fits; None where so many characters do not do."""
+    whole = [(short, [setting(row.params[name]) if name in row.params else NONE for row in rows])
+             for name, short in short_names(param_names(rows)).items()]
+    for columns in (whole, [(_folded(name, values), values) for name, values in whole]):
+        if len(columns) <= MOST_COLUMNS and sum(GAP + _width(column) for column in columns) <= room:
+            return columns
+    return None
+
+
+def _listed(rows: Sequence[Row]) -> Column:
+    """One column with all settings of a trial, by name."""
     names = short_names(param_names(rows))
-    columns = [(short, [setting(row.params[name]) if name in row.params else NONE for row in rows])
-               for name, short in names.items()]
-    for told in (columns, [(_folded(name, values), values) for name, values in columns]):
-        if len(told) <= MOST_COLUMNS and sum(GAP + _width(column) for column in told) <= room:
-            return told
-    if room < READABLE:
-        return None
-    every = zip(*(values for _, values in columns), strict=True)
-    return [("settings", [", ".join(map("=".join, zip(names.values(), values, strict=True))) for values in every])]
+    return "settings", [", ".join(f"{short}={setting(row.params[name])}" for name, short in names.items()
+                                  if name in row.params) for row in rows]
 
 
 def _folded(name: str, values: Sequence[str]) -> str:

@@ -55,7 +55,8 @@ def show_standing(experiment: str, store_url: str, json: bool) -> None:
         out.print(f"process {holder.pid} on {holder.host}, since {holder.taken}", highlight=False, markup=False)
     elif not finished:
         out.print(f"`gan tune {experiment} --store {store_url}` goes on with it", highlight=False, markup=False)
-    out.print(leaderboard_table(rows[:SHOWN], out.width))
+    if rows:
+        out.print(leaderboard_table(rows[:SHOWN], out.width))
     out.print(f"{store.uri(search.prefix)}", highlight=False, markup=False, soft_wrap=True)
 
 
