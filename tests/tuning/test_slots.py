@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,10 +29,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def near(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def near(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is asked of the process that holds the slots is done here."""
     monkeypatch.setattr(slots, "ray", SimpleNamespace(get=lambda answer: answer))
-    yield
 
 
 def as_actor(held: Slots) -> Any:
@@ -75,9 +73,14 @@ def test_who_holds_none_may_free_it(clock: Clock) -> None:
 def test_one_waits_for_a_slot_and_gives_it_up_however_it_ends(clock: Clock, near: None) -> None:
     held = Slots(1)
     assert held.hold("another")
-    with pytest.raises(ValueError, match="end"), slot(as_actor(held), "a") as mine:
-        assert clock.now >= 100 + SILENT_S
-        assert mine.keep()
-        assert not held.hold("b")
-        raise ValueError("end")
+
+    def train() -> None:
+        with slot(as_actor(held), "a") as mine:
+            assert clock.now >= 100 + SILENT_S
+            assert mine.keep()
+            assert not held.hold("b")
+            raise ValueError("end")
+
+    with pytest.raises(ValueError, match="end"):
+        train()
     assert held.hold("b")
