@@ -15,8 +15,8 @@ from gan_core.errors import ConfigError, StoreError, WorkersFailed
 from gan_core.store import Store
 from pipelines.interrupt import StopSignals
 from pipelines.tuning import recorder as module
-from pipelines.tuning.records import TrialEnd, TrialSettings, read_trial, trial_prefix, write
 from pipelines.tuning.recorder import FAILED_FIRST, OUT_OF_TIME, Recorder
+from pipelines.tuning.records import TrialEnd, TrialSettings, read_trial, trial_prefix, write
 from pipelines.tuning.settings import LOOKS, POSITION, VALUE
 
 SEARCH, LOOKS_IN_ALL = "tune/s", 4
@@ -98,7 +98,7 @@ def test_a_store_that_was_out_leaves_the_trial_to_be_gone_on_with(recorder: Reco
     failed(recorder, store, 0, RayTaskError("run_trial", "Traceback", outage))
     assert end_of(store, 0) is None
     recorder.worked = True
-    with pytest.raises(WorkersFailed, match="^1 trials are not finished, .*trial 3 has no checkpoint.*goes on$"):
+    with pytest.raises(WorkersFailed, match=r"^1 trials are not finished, .*trial 3 has no checkpoint.*goes on$"):
         recorder.raise_what_failed()
 
 
@@ -108,7 +108,7 @@ def test_a_search_of_which_the_first_all_failed_is_given_up(recorder: Recorder, 
     assert not recorder.stop_all()
     failed(recorder, store, FAILED_FIRST, ValueError("wrong again"))
     assert recorder.stop_all()
-    with pytest.raises(ConfigError, match="^none of the first 5 trials could be trained; the last said: wrong again$"):
+    with pytest.raises(ConfigError, match=r"^none of the first 5 trials could be trained; the last said: wrong again$"):
         recorder.raise_what_failed()
 
 

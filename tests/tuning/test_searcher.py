@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,27 @@ def test_optuna_is_told_how_trials_ended(
     assert finished.intermediate_values == {1: 9.0, 2: 8.0, 3: 7.0, 4: 6.0}
     assert (stopped.state, stopped.last_step, stopped.intermediate_values) == (TrialState.PRUNED, 2, {1: 9.0, 2: 8.0})
     assert {lost.state, silent.state} == {TrialState.FAIL}
+
+
+@pytest.mark.parametrize(("goal", "metric", "worst"), [
+    ("min", "fd_domain", math.inf), ("max", "recall_domain", -math.inf)])
+def test_settings_that_fail_are_the_worst_to_optuna_however_well_they_did_before(
+    store: Store, experiment: Make, studies: list[optuna.Study], goal: str, metric: str, worst: float
+) -> None:
+    search = searched(experiment, {"searcher": "optuna", "samples": 8, "objective": {"metric": metric, "goal": goal}})
+    one = recorded(store, search)
+    suggested(one, 4)
+    for trial, looks in (("t0", 1), ("t1", 3)):
+        for count in range(1, looks):
+            one.on_trial_result(trial, look(1.0, count))
+        one.on_trial_result(trial, look(worst, max(1, looks - 1)))  # in the place of its last look, where it had one
+        one.on_trial_complete(trial, look(worst, max(1, looks - 1)))
+    for trial in ("t2", "t3"):
+        one.on_trial_complete(trial, look(2.0, 4))
+    (study,) = studies
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 4
+    assert [trial.value for trial in study.trials] == [worst, worst, 2.0, 2.0]
+    assert isinstance(one.suggest("t4"), dict)
 
 
 def test_a_searcher_of_listed_trials_gives_each_once() -> None:
