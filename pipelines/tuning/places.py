@@ -41,10 +41,8 @@ class Places:
         """
         block, cpus = tune_of(experiment), profile.cpus_per_worker
         has_gpus = any(node.get("GPU", 0) for node in nodes)
-        gpus = block.gpus if block.gpus is not None else float(has_gpus)
-        if block.workers > 1 and 0 < gpus < 1:
-            raise ConfigError(f"tune.gpus={gpus} with tune.workers={block.workers}: workers of one trial do not share "
-                              "a GPU; tune.workers=1 works, or tune.gpus=1")
+        # several workers have whole GPUs: the block refuses others
+        gpus = float(has_gpus) if block.gpus is None else block.gpus / block.workers
         room = sum(_room(node, cpus, gpus) for node in nodes)
         if room < block.workers:
             has = ", ".join(f"{sum(node.get(kind, 0) for node in nodes):g} {kind}s" for kind in ("CPU", "GPU"))

@@ -7,6 +7,7 @@ settings, and goes on with new ones after them; the n-th suggestion of the rando
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,15 +60,19 @@ class Recorded(Searcher):
         return {"at": at, "number": number, "changes": len(known.changes), "params": known.params}
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        """Notes what a look found."""
-        self._asked[trial_id].report(result[VALUE], result[LOOKS])
+        """Notes what a look found; what failed says so in the place of its last look, which was noted."""
+        if math.isfinite(result[VALUE]):
+            self._asked[trial_id].report(result[VALUE], result[LOOKS])
 
     def on_trial_complete(self, trial_id: str, result: Mapping[str, Any] | None = None, error: bool = False) -> None:
-        """Tells Optuna how it ended: one that was stopped as pruned, which counts by how far it came."""
+        """Tells Optuna how it ended: one that was stopped as pruned, which counts by how far it came.
+
+        One that failed with its settings has the worst value, however well it did before.
+        """
         asked = self._asked.pop(trial_id)
         if error or not result or VALUE not in result:
             self._study.tell(asked, state=TrialState.FAIL)
-        elif result[LOOKS] < self._looks:
+        elif result[LOOKS] < self._looks and math.isfinite(result[VALUE]):
             self._study.tell(asked, state=TrialState.PRUNED)
         else:
             self._study.tell(asked, result[VALUE])
