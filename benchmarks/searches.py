@@ -65,8 +65,8 @@ def search(arm: str, seed: int, settings: list[str], top: int) -> dict[str, Any]
     repeats = json.dumps({"top": top, "seeds": 2})
     words = [*settings, f"tune.seed={seed}", f"tune.repeats={repeats}"]
     with tempfile.TemporaryDirectory() as store:
-        command = [sys.executable, "-m", "pipelines.cli", "tune", EXPERIMENT, "--no-publish", "--json", "--store", store]
-        command += [word for setting in words for word in ("--set", setting)]
+        command = [sys.executable, "-m", "pipelines.cli", "tune", EXPERIMENT, "--no-publish", "--json"]
+        command += ["--store", store, *(word for setting in words for word in ("--set", setting))]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
     outcome = json.loads(done.stdout)
     best, trials = outcome["search"]["rows"][0], outcome["search"]["trials"]
