@@ -15,7 +15,7 @@ Goal = Literal["min", "max"]
 BETTER: Mapping[str, Goal] = {
     "fd_domain": "min", "kid_domain": "min",
     "precision_domain": "max", "recall_domain": "max", "density_domain": "max", "coverage_domain": "max",
-    "class_agreement": "max", "agreement/class": "max", "agreement/raw_class": "max",
+    "agreement/class": "max", "agreement/raw_class": "max",
 }
 """Metrics of which it is known which way they are better."""
 WATCHED = ("diversity/pairwise", "diversity/class", "diversity/raw_pairwise", "diversity/raw_class", "agreement/class",
@@ -29,7 +29,7 @@ class Objective(Config):
     """What is sought: one metric, smaller or larger, or a weighted sum of several, which is minimised.
 
     Any scalar of the training curves, and what a look measures on the validation split: fd_domain, kid_domain,
-    precision_domain, recall_domain, density_domain, coverage_domain, class_agreement.
+    precision_domain, recall_domain, density_domain, coverage_domain.
     """
 
     metric: str | None = Field(None, examples=["fd_domain"])
