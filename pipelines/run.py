@@ -179,9 +179,12 @@ def _run_flow(opened: Opened, steps: list[Step], by: str) -> Outcome:
 
 
 @contextmanager
-def ray_beside(opened: Opened, wanted: bool) -> Iterator[None]:
-    """Ray starts while the data is prepared and whatever else starts; what needs it waits for it."""
+def ray_beside(opened: Opened, wanted: bool, workers: int | None = None) -> Iterator[None]:
+    """Ray starts while the data is prepared and whatever else starts; what needs it waits for it.
+
+    workers: processes that must find room; those of training where nothing is said.
+    """
     with ray_for_a_while():
         if wanted:
-            start_ray(opened.profile, opened.experiment.train.most_workers)
+            start_ray(opened.profile, workers or opened.experiment.train.most_workers)
         yield

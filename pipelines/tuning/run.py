@@ -26,6 +26,7 @@ from pipelines.stages.tune import refuse_without_space
 from pipelines.tuning.leaderboard import leaderboard
 from pipelines.tuning.records import Search, read_search
 from pipelines.tuning.results import BEST, REPORT
+from pipelines.tuning.settings import tune_of
 from pipelines.tuning.show import as_json, leaderboard_table
 
 STAGES = ("prepare", "tune")
@@ -107,7 +108,7 @@ def _tune(opened: Opened, steps: list[Step]) -> TuneOutcome:
     search = None
     with (
         attempt(store, experiment, opened.profile, opened.planner.remake, by=BY) as made,
-        ray_beside(opened, searches),
+        ray_beside(opened, searches, tune_of(experiment).workers),
         following(store, experiment, made.path, "starting Ray", made.log),
     ):
         tuned = _plain(opened, made.path) if url is None else _as_flow(opened, made)
