@@ -9,7 +9,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pipelines.report_names import number
-from pipelines.show import LOG_WIDTH
 from pipelines.tuning.leaderboard import Row, tune_block
 from pipelines.tuning.records import Search
 from pipelines.tuning.words import NONE, length, param_names, setting, short_names
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+WIDE = 200  # characters of a line in a log
 GAP = 2  # characters between columns
 MOST_COLUMNS = 6  # of settings; more stand in one, by name
 FACTS_WIDTH = 62  # of the columns before them, in characters
@@ -28,7 +28,7 @@ COLOURS = {"finished": "green", "stopped": "yellow", "failed": "red", "running":
 Column = tuple[str, list[str]]
 
 
-def leaderboard_table(rows: Sequence[Row], width: int = LOG_WIDTH) -> RenderableType:
+def leaderboard_table(rows: Sequence[Row], width: int = WIDE) -> RenderableType:
     """A line a trial, in the order that is given; a repeated one with the mean and the spread over its seeds.
 
     width: in characters, of where it will stand.  Settings have a column each, beside the rest or in a table below it;
