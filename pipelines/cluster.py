@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,11 +48,20 @@ def connect(profile: Profile, workers: int) -> None:
     if profile.ray.address is not None:
         _refuse_silent(profile.ray.address)
     address = profile.ray.address or (_local.address() if _local else None)
+    _events_to_standard_error()
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_plug_ins())
     except ConnectionError as error:
         raise WorkersFailed(f"the Ray cluster at {address} does not take this process: {str(error).splitlines()[0]}; "
                             "is RAY_AUTH_TOKEN the cluster's, and Ray's version the same?") from error
+
+
+def _events_to_standard_error() -> None:
+    """Ray prints what it has to say of its nodes on standard output, where nothing but a command's JSON belongs."""
+    from ray._private import worker
+
+    show: Callable[..., None] = worker.print_worker_logs
+    worker.print_worker_logs = lambda lines, _file, *more, **named: show(lines, sys.stderr, *more, **named)
 
 
 def _plug_ins() -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ is built anew from the store.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 import threading
@@ -97,12 +98,18 @@ def _tuner(setting: Setting, batch: Batch, places: Places, recorder: Recorder, f
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """What Tune reads from the environment of whoever starts it; what is set there already stays."""
+    """What Tune reads from the environment of whoever starts it, where what is set already stays; and its log rests:
+    what becomes of trials is told by the recorder, without stack traces.
+    """
+    log = logging.getLogger("ray.tune")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     added = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
     os.environ.update(added)
     try:
         yield
     finally:
+        log.setLevel(level)
         for name in added:
             os.environ.pop(name, None)
 

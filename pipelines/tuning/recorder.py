@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -72,6 +73,12 @@ class Recorder(Callback, Stopper):
             self.failed.append(end.problem)
         self.heard()
 
+    def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        """Before a further try."""
+        why = _in_words(_cause(trial))
+        print(f"gan: trial {trial.config['number']}: {why}; it goes on from its newest checkpoint", file=sys.stderr,
+              flush=True)
+
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         """After all further tries."""
         error = _cause(trial)
@@ -114,6 +121,6 @@ def _cause(trial: TuneTrial) -> BaseException | None:
 
 def _in_words(error: BaseException | None) -> str:
     if error is None or isinstance(error, RayActorError):
-        return "its process died again and again; the kernel's log has what was killed for want of memory"
+        return "its process or its machine died; the kernel's log has what was killed for want of memory"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
