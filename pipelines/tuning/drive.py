@@ -37,6 +37,7 @@ LOOK_S = 0.2
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # tables of Tune's own, in its own folder
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",  # that a trial with several workers has to end them
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # between pictures of its own state, which nobody reads; trials wait for each
     "RAY_AIR_NEW_OUTPUT": "0",  # a banner that is printed at any verbosity
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # the store may be named by a path from where the command was given
 }
