@@ -31,7 +31,7 @@ ROOT = 1 / (1 + 1 / 4)  # of a discriminator whose penalty comes each fourth ste
 
 @pytest.fixture
 def search(experiment: Make) -> Experiment:
-    return searched(experiment, {"space": SPACE, "images": 384}, model={"penalties": {"r1": {"every": 4}}})
+    return searched(experiment, {"space": SPACE}, model={"penalties": {"r1": {"every": 4}}})
 
 
 def trial(bench: Bench, number: int) -> Trial:
