@@ -19,7 +19,7 @@ from ray.tune.schedulers.pbt import _PBTTrialState
 
 from gan_core.config import Experiment
 from pipelines.tuning.mutations import explored, mutations
-from pipelines.tuning.settings import LOOKS, lengths_of, looks_in_all, tune_of
+from pipelines.tuning.settings import LOOKS, POSITION, exchange_looks, lengths_of, looks_in_all, tune_of
 
 
 def scheduler_of(experiment: Experiment) -> TrialScheduler:
@@ -36,7 +36,7 @@ def scheduler_of(experiment: Experiment) -> TrialScheduler:
             random.seed(block.seed)  # Tune's draws whom to take over and what to change from these
             np.random.seed(block.seed)
             return Exchanging(
-                perturbation_interval=max(1, lengths.perturb_every // lengths.look_every),
+                perturbation_interval=exchange_looks(experiment),
                 hyperparam_mutations={"params": mutations(block)},
                 custom_explore_fn=lambda config: explored(block, config), log_config=False, time_attr=LOOKS,
                 synch=True,  # a population larger than the cluster takes turns, and is compared at equal lengths
@@ -68,8 +68,10 @@ class Exchanging(PopulationBasedTraining):
         if trial.status != TuneTrial.PAUSED:
             tune_controller.pause_trial(trial, should_checkpoint=False)
         own: dict[str, Any] = trial.config
+        assert theirs.last_result is not None  # of the exchange
         trial.set_config({"at": own["at"], "number": own["number"], "changes": own["changes"] + 1,
-                          "donor": trial_to_clone.config["number"], "params": drawn["params"]})
+                          "donor": trial_to_clone.config["number"], "position": theirs.last_result[POSITION],
+                          "params": drawn["params"]})
         self._num_perturbations += 1
         ours.last_perturbation_time = theirs.last_perturbation_time
         ours.last_train_time = theirs.last_train_time

@@ -31,6 +31,12 @@ def looks_in_all(experiment: Experiment) -> int:
     return -(-lengths.images // lengths.look_every)
 
 
+def exchange_looks(experiment: Experiment) -> int:
+    """Looks from one exchange between trials of a population to the next."""
+    lengths = lengths_of(experiment)
+    return max(1, lengths.perturb_every // lengths.look_every)
+
+
 def looks_at(experiment: Experiment, position: int) -> int:
     """How many looks a trial has had at a position, one at least: positions of searched batch sizes differ a little."""
     lengths = lengths_of(experiment)
@@ -45,7 +51,9 @@ def trial_experiment(experiment: Experiment, params: Mapping[str, Any], seed: in
     tune, lengths = tune_of(experiment), lengths_of(experiment)
     chosen = with_values(experiment, params, images=lengths.images, seed=seed).as_json()
     chosen["train"] |= {
-        "workers": tune.workers, "fd_samples": tune.look_samples, "keep_checkpoints": KEPT, "keep_every": None,
+        "workers": tune.workers, "fd_samples": tune.look_samples, "keep_every": None,
+        # of a population, all since the last exchange: whoever takes over may have its turn as late as that
+        "keep_checkpoints": 1 + exchange_looks(experiment) if tune.scheduler == "pbt" else KEPT,
         **dict.fromkeys(("fd_every", "sample_every", "checkpoint_every", "report_every"), lengths.look_every),
     }
     return experiment_from(chosen)

@@ -28,15 +28,15 @@ def take_over(
     store: Store, search: str, searched: Experiment, shards: Shards, digest: str, trial: Trial,
     config: Mapping[str, Any],
 ) -> None:
-    """Gives a trial its next run, which begins at the donor's newest checkpoint, and drops the looks that it is behind.
+    """Gives a trial its next run, which begins where the donor was at the exchange, and drops its looks beyond that.
 
     The state is the donor's but for what the settings say of the optimizers: learning rates, decays, momenta.
-    digest: of the shards.  config: Tune's, with "params" and the donor's number.  WorkersFailed when the donor has
-    no checkpoint for a minute.
+    digest: of the shards.  config: Tune's, with "params", the donor's number and "position".  WorkersFailed when the
+    donor has no checkpoint for a minute.
     """
     donor = read_trial(store, trial_prefix(search, config["donor"]))
     assert donor is not None
-    name, state, facts = _newest(store, searched, digest, donor)
+    name, state, facts = _checkpoint(store, searched, digest, donor, config["position"])
     experiment = trial_experiment(searched, config["params"], trial.settings.seed)
     recipe = build_recipe(experiment, data_of(experiment, shards))
     fresh = TrainState.fresh(recipe, experiment.seed, torch.device("cpu"))
@@ -55,16 +55,17 @@ def take_over(
     write(store, f"{trial.prefix}/changes/{changes:04d}.json", change)
 
 
-def _newest(
-    store: Store, searched: Experiment, digest: str, donor: Trial
+def _checkpoint(
+    store: Store, searched: Experiment, digest: str, donor: Trial, position: int
 ) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """Name, state and facts of the donor's newest whole checkpoint."""
+    """Name, state and facts of the donor's first whole checkpoint at a position or, where that is gone, beyond it."""
     key = checkpoint_key(trial_experiment(searched, donor.params, donor.settings.seed), digest)
     place, deadline = RunPlace(store, donor.run_prefix, key), time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
-        found = place.load_newest()  # None too where all that were listed have given way to newer ones
-        manifest = place.manifest(found[0]) if found else None
-        if found and manifest:
-            return *found, dict(manifest.facts)
+        for name in place.whole():  # one that was listed may have given way to newer ones
+            manifest = place.manifest(name) if position_of(name) >= position else None
+            state = place.load(name) if manifest else None
+            if manifest and state:
+                return name, state, dict(manifest.facts)
         time.sleep(LOOK_S)
     raise WorkersFailed(f"trial {donor.number} has no checkpoint in {store.uri(donor.run_prefix)} to go on from")

@@ -34,7 +34,7 @@ from pipelines.tuning.takeover import take_over
 
 
 def run_trial(config: dict[str, Any], setting: Setting) -> None:
-    """Tune's trial function.  config: {"at", "number", "changes", "params"} and {"donor"} where it takes over another.
+    """Tune's trial function.  config: {"at", "number", "changes", "params"} and {"donor", "position"} of a takeover.
 
     Raises what another try may mend; what it cannot is recorded, and the trial has failed.
     """

@@ -12,7 +12,6 @@ from gan_core.manifest import artefact
 from gan_core.metrics.domain import train_domain
 from gan_core.store import Store
 from pipelines.handles import Features
-from pipelines.tuning import trial
 from tests.tuning.trials import FEATURES, SHARDS, Bench, Heard
 
 
@@ -33,5 +32,5 @@ def trials_store(digits_store: Store, tmp_path_factory: pytest.TempPathFactory) 
 def bench(trials_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A search of this test's own; what its trials tell Tune is heard here."""
     heard = Heard()
-    monkeypatch.setattr(trial.tune, "report", heard.report)
+    monkeypatch.setattr("pipelines.tuning.trial.tune.report", heard.report)
     return Bench(trials_store, f"tune/{tmp_path.name}", heard)

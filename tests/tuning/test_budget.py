@@ -24,7 +24,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(budget.time, "monotonic", made.monotonic)
+    monkeypatch.setattr(budget, "time", made)
     return made
 
 

@@ -40,10 +40,11 @@ def test_values_in_their_range_stay(block: TuneConfig) -> None:
 @pytest.mark.parametrize("anew", [0.0, 1.0], ids=["moved", "drawn anew"])
 def test_what_tune_makes_of_values_can_be_trained_with(block: TuneConfig, anew: float) -> None:
     np.random.seed(0)
+    factors: Any = (1.2, 0.8)
     params = {FLIP: 2, UNTIL: 110, RATE: 1.05e-4, NOISE: 0.95, BETAS: [0.5, 0.9]}
     seen: set[str] = set()
     for _ in range(40):
-        config, _ = _explore({"params": params}, {"params": mutations(block)}, anew, (1.2, 0.8),
+        config, _ = _explore({"params": params}, {"params": mutations(block)}, anew, factors,
                              lambda config: explored(block, config))
         params = config["params"]
         assert params.keys() == SPACE.keys()

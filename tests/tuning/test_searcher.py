@@ -14,7 +14,6 @@ from ray.tune.search import Searcher
 
 from gan_core.config import Experiment
 from gan_core.store import Store
-from pipelines.tuning import searcher
 from pipelines.tuning.records import Change, TrialSettings, read_trial, trial_prefix, write
 from pipelines.tuning.searcher import Listed, Recorded
 from pipelines.tuning.settings import LOOKS, VALUE, tune_of
@@ -40,7 +39,7 @@ def studies(monkeypatch: pytest.MonkeyPatch) -> list[optuna.Study]:
         made.append(create(**options))
         return made[-1]
 
-    monkeypatch.setattr(searcher.optuna, "create_study", create_study)
+    monkeypatch.setattr("pipelines.tuning.searcher.optuna.create_study", create_study)
     return made
 
 
@@ -135,7 +134,8 @@ def test_there_are_as_many_suggestions_as_samples(store: Store, experiment: Make
     for _ in range(2):  # the second start finds both recorded
         one = recorded(store, search)
         suggested(one, 2)
-        assert one.suggest("t2") == Searcher.FINISHED
+        finished: Any = one.suggest("t2")
+        assert finished == Searcher.FINISHED
     assert store.names(f"{SEARCH}/trials") == ["0000", "0001"]
 
 

@@ -19,10 +19,10 @@ def key(make: Make, params: dict[str, Any], seed: int = 0, shards: str = SHARDS,
 
 
 @pytest.mark.parametrize(("tune", "images", "look_every", "looks"), [
-    ({}, 512, 128, 4),
-    ({"images": 256}, 256, 128, 2),
+    ({}, 384, 128, 3),
+    ({"images": None}, 512, 128, 4),
     ({"images": 300}, 300, 128, 3),  # the last one is at the end
-    ({"look_every": None}, 512, 64, 8),
+    ({"images": None, "look_every": None}, 512, 64, 8),
 ])
 def test_looks_are_at_their_cadence_and_at_the_end(
     experiment: Make, tune: dict[str, Any], images: int, look_every: int, looks: int
@@ -40,7 +40,7 @@ def test_looks_are_at_their_cadence_and_at_the_end(
     (128, [128, 256, 384, 512]),
 ])
 def test_looks_are_counted_alike_at_searched_batch_sizes(experiment: Make, batch: int, positions: list[int]) -> None:
-    search = searched(experiment, {"space": {"train.batch": "choice(32, 64, 96, 128)"}})
+    search = searched(experiment, {"images": None, "space": {"train.batch": "choice(32, 64, 96, 128)"}})
     assert trial_experiment(search, {"train.batch": batch}, 0).train.batch == batch
     assert [looks_at(search, position) for position in positions] == [1, 2, 3, 4]
 

@@ -25,13 +25,14 @@ SPACE: dict[str, Any] = {RATE: "loguniform(1e-4, 1e-2)", OTHER_RATE: "loguniform
                          BETAS: {"choice": [[0.5, 0.9], [0.1, 0.99]]}}
 THEIRS: dict[str, Any] = {RATE: 1e-3, OTHER_RATE: 2e-3, BETAS: [0.5, 0.9]}
 OURS: dict[str, Any] = {RATE: 5e-4, OTHER_RATE: 4e-3, BETAS: [0.1, 0.99]}
+POPULATION = {"space": SPACE, "scheduler": "pbt", "perturb_every": 256}
 DONOR, TAKER, AT = 0, 1, 256
 ROOT = 1 / (1 + 1 / 4)  # of a discriminator whose penalty comes each fourth step
 
 
 @pytest.fixture
 def search(experiment: Make) -> Experiment:
-    return searched(experiment, {"space": SPACE, "images": 384}, model={"penalties": {"r1": {"every": 4}}})
+    return searched(experiment, POPULATION, model={"penalties": {"r1": {"every": 4}}})
 
 
 def trial(bench: Bench, number: int) -> Trial:
@@ -55,15 +56,16 @@ def train_until(bench: Bench, search: Experiment, number: int, params: dict[str,
     bench.heard.told, bench.heard.ends_at = [], None
 
 
-def config(bench: Bench) -> dict[str, Any]:
+def config(bench: Bench, position: int) -> dict[str, Any]:
     """What Tune gives the trial function of one that takes over another."""
-    return {**bench.propose(TAKER, THEIRS), "changes": 1, "donor": DONOR, "params": OURS}
+    return {**bench.propose(TAKER, THEIRS), "changes": 1, "donor": DONOR, "position": position, "params": OURS}
 
 
 def test_weights_averages_and_moments_are_the_donors_and_settings_the_takers(bench: Bench, search: Experiment) -> None:
     train_until(bench, search, DONOR, THEIRS, AT)
     train_until(bench, search, TAKER, THEIRS, 128)
-    take_over(bench.store, bench.prefix, search, bench.shards, bench.digest(SHARDS), trial(bench, TAKER), config(bench))
+    take_over(bench.store, bench.prefix, search, bench.shards, bench.digest(SHARDS), trial(bench, TAKER),
+              config(bench, AT))
     _, theirs = newest(bench, search, DONOR, THEIRS, trial(bench, DONOR).run_prefix)
     name, ours = newest(bench, search, TAKER, OURS, run_prefix(trial(bench, TAKER).prefix, 1))
     assert name == f"{AT:012d}-0000"
@@ -88,7 +90,7 @@ def test_the_taker_goes_on_from_the_donors_position_and_forgets_what_it_was_behi
 ) -> None:
     train_until(bench, search, DONOR, THEIRS, 128)
     train_until(bench, search, TAKER, THEIRS, AT)
-    run_trial(config(bench), bench.setting(search, last_look_only=True))
+    run_trial(config(bench, 128), bench.setting(search, last_look_only=True))
     taker = trial(bench, TAKER)
     assert taker.changes == (Change(position=128, donor=DONOR, params=OURS),)
     assert taker.params == OURS
@@ -99,14 +101,27 @@ def test_the_taker_goes_on_from_the_donors_position_and_forgets_what_it_was_behi
     assert taker.end is not None
 
 
+@pytest.mark.parametrize(("dropped", "begins"), [([], 128), ([128], 256)])
+def test_a_donor_that_is_ahead_by_now_is_taken_over_as_it_was_at_the_exchange(
+    bench: Bench, search: Experiment, dropped: list[int], begins: int
+) -> None:
+    bench.run(search, DONOR, THEIRS)
+    train_until(bench, search, TAKER, THEIRS, 128)
+    for position in dropped:
+        bench.store.delete(f"{trial(bench, DONOR).run_prefix}/checkpoints/{position:012d}-0001")
+    run_trial(config(bench, 128), bench.setting(search, last_look_only=True))
+    assert trial(bench, TAKER).changes[0].position == begins
+    assert bench.heard.positions == list(range(begins + 128, 385, 128))
+
+
 def test_a_takeover_that_was_done_is_not_done_again(bench: Bench, search: Experiment) -> None:
     train_until(bench, search, DONOR, THEIRS, 128)
     train_until(bench, search, TAKER, THEIRS, 128)
     bench.heard.ends_at = AT
     with pytest.raises(SystemExit):
-        run_trial(config(bench), bench.setting(search, last_look_only=True))
+        run_trial(config(bench, 128), bench.setting(search, last_look_only=True))
     bench.heard.told, bench.heard.ends_at = [], None
-    run_trial(config(bench), bench.setting(search, "second", last_look_only=True))
+    run_trial(config(bench, 128), bench.setting(search, "second", last_look_only=True))
     assert len(trial(bench, TAKER).changes) == 1
     assert bench.heard.positions == [AT, 384]
 
@@ -118,6 +133,6 @@ def test_a_donor_without_a_checkpoint_leaves_the_taker_to_be_tried_again(
     monkeypatch.setattr(takeover, "LOOK_S", 0.01)
     bench.propose(DONOR, THEIRS)
     with pytest.raises(WorkersFailed, match=r"^trial 0 has no checkpoint in .*/trials/0000/run to go on from$"):
-        run_trial(config(bench), bench.setting(search))
+        run_trial(config(bench, 128), bench.setting(search))
     taker = trial(bench, TAKER)
     assert (taker.changes, taker.end) == ((), None)

@@ -23,8 +23,8 @@ SHARDS, FEATURES = "shards/digits", "features/random"
 
 
 def searched(make: Make, tune: Mapping[str, Any] | None = None, **blocks: Any) -> Experiment:
-    """The tiny experiment with a search of four trials, each of four looks at 128 images, and these settings."""
-    block = {"space": SPACE, "samples": 4, "look_every": 128, "look_samples": 64, **(tune or {})}
+    """The tiny experiment with a search of four trials, each of three looks at 128 images, and these settings."""
+    block = {"space": SPACE, "samples": 4, "images": 384, "look_every": 128, "look_samples": 64, **(tune or {})}
     return make(tune=block, **blocks)
 
 
