@@ -89,7 +89,7 @@ def test_what_another_try_cannot_mend_has_failed(recorder: Recorder, store: Stor
     assert told[0] is not None
     assert told[0].problem == "the reason"
     assert told[1] is not None
-    assert told[1].problem.startswith("its process died again and again")
+    assert told[1].problem.startswith("its process or its machine died")
     assert recorder.lost == []
 
 
