@@ -66,10 +66,10 @@ class Recorder(Callback, Stopper):
         """A trial that has failed has said so itself."""
         if self.signals.number:
             return
-        end = read_end(self.store, trial.config["at"])
-        if end is None:
-            self.end(trial.config["at"], finished=trial.last_result.get(LOOKS, 0) >= self.looks)
-        elif end.status == "failed":
+        at, end = trial.config["at"], read_end(self.store, trial.config["at"])
+        if end is None and self.store.exists(f"{at}/trial.json"):
+            self.end(at, finished=trial.last_result.get(LOOKS, 0) >= self.looks)
+        elif end is not None and end.status == "failed":
             self.failed.append(end.problem)
         self.heard()
 
