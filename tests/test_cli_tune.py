@@ -214,8 +214,8 @@ def test_a_search_in_the_background_is_seen_and_stopped_and_the_same_command_end
     tmp_path: Path, embedded: Prefect
 ) -> None:
     file, place = tmp_path / "tiny.yaml", tmp_path / "store"
-    train = {**TINY["train"], "images": 6400}
-    file.write_text(yaml.safe_dump({**TINY, "train": train, "tune": {**TUNE, "samples": 2, "look_every": 640}}))
+    train = {**TINY["train"], "images": 25600}
+    file.write_text(yaml.safe_dump({**TINY, "train": train, "tune": {**TUNE, "samples": 2, "look_every": 1280}}))
     command = [*GAN, "tune", str(file), "--store", str(place), "--no-publish"]
 
     def status() -> dict[str, Any]:
@@ -239,7 +239,7 @@ def test_a_search_in_the_background_is_seen_and_stopped_and_the_same_command_end
     assert done.returncode == 0, done.stderr
     found = status()
     assert found["state"] == "finished"
-    assert [(row["status"], row["images"]) for row in found["rows"]] == [("finished", 6400)] * 2
+    assert [(row["status"], row["images"]) for row in found["rows"]] == [("finished", 25600)] * 2
 
 
 def _looked(store: Path) -> bool:

@@ -85,8 +85,8 @@ class Place:
         root = self.folder / "store"
         below = root / prefix
         files = [below] if below.is_file() else [path for path in below.rglob("*") if path.is_file()]
-        whole = [path for path in files if not path.name.startswith(".")]  # a killed process leaves halves of others
-        return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in whole}
+        named = [path for path in files if not path.name.startswith(".")]  # a killed process leaves halves of others
+        return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in named}
 
 
 @pytest.fixture(scope="module")
@@ -102,19 +102,19 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, profile: Path, embedded: Prefect) -> Place:
+def whole(tmp_path_factory: pytest.TempPathFactory, profile: Path, embedded: Prefect) -> Place:
     """A search that nothing happened to."""
-    place = Place(tmp_path_factory.mktemp("undisturbed"), profile, embedded)
+    place = Place(tmp_path_factory.mktemp("whole-search"), profile, embedded)
     place.tune()
     return place
 
 
 @pytest.fixture
-def place(undisturbed: Place, tmp_path: Path) -> Place:
+def place(whole: Place, tmp_path: Path) -> Place:
     """Shards and features, and no search yet."""
     for kept in ("shards", "features"):
-        shutil.copytree(undisturbed.folder / "store" / kept, tmp_path / "store" / kept)
-    return Place(tmp_path, undisturbed.profile, undisturbed.prefect)
+        shutil.copytree(whole.folder / "store" / kept, tmp_path / "store" / kept)
+    return Place(tmp_path, whole.profile, whole.prefect)
 
 
 def killed_when(place: Place, ready: Callable[[Search], bool], **tune: Any) -> None:
@@ -141,16 +141,16 @@ def attempts(place: Place, trial: Trial) -> int:
     return len(place.store.names(f"{trial.run_prefix}/attempts"))
 
 
-def test_a_search_leaves_a_manifest_whose_files_are_there(undisturbed: Place) -> None:
-    search = undisturbed.found()
-    manifest = read_manifest(undisturbed.store, search.prefix)
+def test_a_search_leaves_a_manifest_whose_files_are_there(whole: Place) -> None:
+    search = whole.found()
+    manifest = read_manifest(whole.store, search.prefix)
     assert manifest is not None
-    assert missing_files(undisturbed.store, search.prefix, manifest) == []
+    assert missing_files(whole.store, search.prefix, manifest) == []
     assert {"leaderboard.json", "best.yaml", "report.html"} <= {file.path for file in manifest.files}
     assert [trial.end and trial.end.status for trial in search.trials] == ["finished"] * 3
     assert [trial.images for trial in search.trials] == [IMAGES] * 3
     assert manifest.facts["trials"] == 3
-    best, *others = undisturbed.rows()
+    best, *others = whole.rows()
     assert manifest.facts["best"] == best["number"]
     assert all(best["value"] <= row["value"] for row in others)
     (repeat,) = search.repeats
@@ -158,16 +158,16 @@ def test_a_search_leaves_a_manifest_whose_files_are_there(undisturbed: Place) ->
     assert best["repeats"] == [{"seed": 1, "value": repeat.value, "status": "finished"}]
 
 
-def test_a_search_that_is_finished_is_not_searched_again(undisturbed: Place) -> None:
-    before = undisturbed.written("tune")
-    done = undisturbed.tune("--json")
+def test_a_search_that_is_finished_is_not_searched_again(whole: Place) -> None:
+    before = whole.written("tune")
+    done = whole.tune("--json")
     assert [stage["status"] for stage in json.loads(done.stdout)["stages"]] == ["REUSED", "REUSED"]
     assert "starting Ray" not in done.stderr
-    assert undisturbed.written("tune") == before
+    assert whole.written("tune") == before
 
 
-def test_what_a_search_keeps_holds_no_secret_and_no_pickle(undisturbed: Place) -> None:
-    files = [path for path in (undisturbed.folder / "store").rglob("*") if path.is_file()]
+def test_what_a_search_keeps_holds_no_secret_and_no_pickle(whole: Place) -> None:
+    files = [path for path in (whole.folder / "store").rglob("*") if path.is_file()]
     assert len(files) > 50
     assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
     assert [path for path in files if path.suffix == ".pkl"] == []
@@ -177,7 +177,7 @@ def test_what_a_search_keeps_holds_no_secret_and_no_pickle(undisturbed: Place) -
 
 
 def test_a_search_whose_process_was_killed_goes_on_and_ends_as_if_nothing_had_been(
-    place: Place, undisturbed: Place
+    place: Place, whole: Place
 ) -> None:
     killed_when(place, lambda search: sum(trial.end is not None for trial in search.trials) >= 2
                 and bool(at_work(search.trials)))
@@ -201,20 +201,21 @@ def test_a_search_whose_process_was_killed_goes_on_and_ends_as_if_nothing_had_be
     again = place.written(f"{going.run_prefix}/attempts")
     assert place.written(first)[first] < again[f"{going.run_prefix}/attempts/0002.json"], "it begins at a checkpoint"
     assert [trial.end and trial.end.status for trial in after.trials] == ["finished"] * 3
-    assert place.rows() == undisturbed.rows()
+    assert place.rows() == whole.rows()
 
 
 @pytest.mark.system
-def test_trials_with_two_workers_take_turns_and_come_to_the_same(place: Place, undisturbed: Place) -> None:
+def test_trials_with_two_workers_take_turns_and_come_to_the_same(place: Place, whole: Place) -> None:
     place.tune(workers=2, images=256, samples=3, repeats={"top": 0})
     two = place.found()
     assert [trial.end and trial.end.status for trial in two.trials] == ["finished"] * 3
-    one = undisturbed.found()
+    one = whole.found()
     for ours, theirs in zip(two.trials, one.trials, strict=True):
         assert ours.params == theirs.params
         assert [look.position for look in ours.looks] == [128, 256]
         values = [look.value for look in theirs.looks[:2]]
-        assert [look.value for look in ours.looks] == pytest.approx(values, rel=0.01)
+        # both add the same numbers in another order: 4e-6 apart where trials are 5e-4 apart
+        assert [look.value for look in ours.looks] == pytest.approx(values, rel=2e-5)
     beats = [place.written(f"{trial.run_prefix}/checkpoints") for trial in two.trials]
     spans = sorted((min(times.values()), max(times.values())) for times in beats)
     assert all(end <= begin for (_, end), (begin, _) in pairwise(spans)), "one at a time"
