@@ -176,6 +176,7 @@ def test_what_a_search_keeps_holds_no_secret_and_no_pickle(whole: Place) -> None
     assert [path for path in others if path.read_bytes()[:2] in (b"\x80\x04", b"\x80\x05")] == []
 
 
+@pytest.mark.system
 def test_a_search_whose_process_was_killed_goes_on_and_ends_as_if_nothing_had_been(
     place: Place, whole: Place
 ) -> None:
