@@ -222,8 +222,8 @@ def test_a_search_in_the_background_is_seen_and_stopped_and_the_same_command_end
         done = gan(embedded, "tune", "status", file, "--store", place, "--json")
         return json.loads(done.stdout) if done.returncode == 0 else {"state": "not begun", "rows": []}
 
-    begun = subprocess.run([*command, "--detach"], env=embedded.environment(), capture_output=True, text=True,
-                           timeout=200)
+    often = {**embedded.environment(), "GAN_LEASE_S": "3"}  # it looks three times a lease whether it is to stop
+    begun = subprocess.run([*command, "--detach"], env=often, capture_output=True, text=True, timeout=200)
     assert begun.returncode == 0, begun.stderr
     assert f"`gan tune status|attach|stop {file} --store {place}`" in begun.stderr
     assert _soon(lambda: _looked(place))
