@@ -2,9 +2,9 @@
 
     python benchmarks/tune.py [--trials 32] [--seconds 5] [--others 4]
 
-Work is what the same trainings take without Tune: `gan_core.train.loop.fit` alone, with its looks and checkpoints, two
-processes side by side of one thread each, as the search has two trials at a time; imports and a first short training
-are over by then.  One training is the mean of four before the searches and four after them; the work of a search is
+Work is what the same trainings take without Tune: `gan_core.train.loop.fit` alone, with its looks and checkpoints, to
+the last of them, where a trial ends; two processes side by side of one thread each, as the search has two trials at a
+time; imports and a first short training are over by then.  One training is the mean of four before the searches and four after them; the work of a search is
 half its trials times that.  All train a small DCGAN on digits, on as many images as take --seconds here.
 
 tune_overhead_share              seconds of a search beyond its work, as a share of the work.  The search is all that
@@ -71,16 +71,27 @@ class Training:
     name: str = ""
 
     def seconds(self) -> float:
-        """Of the training alone."""
-        began = time.perf_counter()
-        self.train(Silent())
-        return time.perf_counter() - began
+        """Of the training alone, to its last look."""
+        reporter = Clock()
+        self.train(reporter)
+        return reporter.seconds
 
     def train(self, reporter: Silent) -> None:
         """As a trial does."""
         store, experiment = Store(self.store), trial_experiment(searched(self.images, 1), {}, seed=0)
         fit(experiment, open_shards(store, self.shards), RunPlace(store, f"alone/{self.name}", self.name), reporter,
             threads=1, compare=partial(figures_in, store, self.features, (FD_DOMAIN,)))
+
+
+@dataclass
+class Clock(Silent):
+    """seconds: from its making to the newest checkpoint."""
+
+    seconds: float = 0.0
+    _began: float = field(default_factory=time.perf_counter)
+
+    def checkpoint(self, position: int, saved: str) -> None:
+        self.seconds = time.perf_counter() - self._began
 
 
 @dataclass
@@ -105,6 +116,7 @@ def main() -> None:
     cli.add_argument("--seconds", type=float, default=5.0, help="of one training; default %(default)s")
     cli.add_argument("--others", type=int, default=4, help="trials of the documented pattern; default %(default)s")
     a = cli.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the processes without Tune, as Ray has it in those of trials
     with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Pool(AT_ONCE) as pool:
         began = time.perf_counter()
         run = Run.of(searched(SHORT, a.trials).as_json(), folder, Profile().model_dump(mode="json"))
@@ -141,10 +153,12 @@ def searched(images: int, trials: int) -> Experiment:
 
 
 def images_for(seconds: float, one: Training, pool: Pool) -> int:
-    """As many as are trained on in that time, in whole batches a look."""
+    """As many as are trained on in that time, in whole batches a look: by the difference of two lengths."""
     trainings(one, pool, "first")
-    share = seconds / fmean(trainings(one, pool, "second"))
-    return max(1, round(share * one.images / (LOOKS * BATCH))) * LOOKS * BATCH
+    short, longer = (fmean(trainings(replace(one, images=images), pool, f"of-{images}"))
+                     for images in (SHORT, 4 * SHORT))
+    more = (seconds - short) / (longer - short) * 3 * SHORT
+    return max(1, round((SHORT + more) / (LOOKS * BATCH))) * LOOKS * BATCH
 
 
 def trainings(one: Training, pool: Pool, name: str) -> list[float]:
