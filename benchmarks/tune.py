@@ -4,8 +4,9 @@
 
 Work is what the same trainings take without Tune: `gan_core.train.loop.fit` alone, with its looks and checkpoints, to
 the last of them, where a trial ends; two processes side by side of one thread each, as the search has two trials at a
-time; imports and a first short training are over by then.  One training is the mean of four before the searches and four after them; the work of a search is
-half its trials times that.  All train a small DCGAN on digits, on as many images as take --seconds here.
+time; imports and a first short training are over by then.  One training is the mean of four before the searches and
+four after them; the work of a search is half its trials times that.  All train a small DCGAN on digits, on as many
+images as take --seconds here.
 
 tune_overhead_share              seconds of a search beyond its work, as a share of the work.  The search is all that
                                  `gan tune` does once Ray is up and shards and feature network are there: Tune's start,
