@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from gan_core.manifest import missing_files, read_manifest
 from gan_core.store import Store
@@ -102,19 +104,19 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, profile: Path, embedded: Prefect) -> Place:
-    """A search that nothing happened to."""
-    place = Place(tmp_path_factory.mktemp("whole-search"), profile, embedded)
+def whole(tmp_path_factory: pytest.TempPathFactory, profile: Path, served: Prefect) -> Place:
+    """A search that nothing happened to, recorded on a Prefect server."""
+    place = Place(tmp_path_factory.mktemp("whole-search"), profile, served)
     place.tune()
     return place
 
 
 @pytest.fixture
-def place(whole: Place, tmp_path: Path) -> Place:
-    """Shards and features, and no search yet."""
+def place(whole: Place, tmp_path: Path, embedded: Prefect) -> Place:
+    """Shards and features, and no search yet; no server."""
     for kept in ("shards", "features"):
         shutil.copytree(whole.folder / "store" / kept, tmp_path / "store" / kept)
-    return Place(tmp_path, whole.profile, whole.prefect)
+    return Place(tmp_path, whole.profile, embedded)
 
 
 def killed_when(place: Place, ready: Callable[[Search], bool], **tune: Any) -> None:
@@ -164,6 +166,16 @@ def test_a_search_that_is_finished_is_not_searched_again(whole: Place) -> None:
     assert [stage["status"] for stage in json.loads(done.stdout)["stages"]] == ["REUSED", "REUSED"]
     assert "starting Ray" not in done.stderr
     assert whole.written("tune") == before
+
+
+def test_prefect_shows_the_leaderboard_and_where_the_best_settings_are(whole: Place) -> None:
+    with temporary_settings({PREFECT_API_URL: whole.prefect.server}), get_client(sync_client=True) as client:
+        runs = [run for run in client.read_flow_runs() if "tiny" in (run.tags or [])]
+        artifacts = {artifact.key: str(artifact.data) for artifact in client.read_artifacts()}
+    assert [run.state_name for run in runs][:1] == ["Completed"]
+    shown = json.loads(artifacts["tiny-leaderboard"])
+    assert [row["trial"] for row in shown] == [row["number"] for row in whole.rows()]
+    assert whole.store.uri(f"{whole.found().prefix}/best.yaml") in artifacts["tiny-search"]
 
 
 def test_what_a_search_keeps_holds_no_secret_and_no_pickle(whole: Place) -> None:
