@@ -56,6 +56,10 @@ PublishOption = Annotated[
                                                       "and published.")
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Refuse to begin a search anew.")]
+YamlOption = Annotated[
+    int | None, typer.Option("--yaml", metavar="TRIAL", min=0, show_default=False,
+                             help="Print the settings of one trial as an experiment instead.")
+]
 DetachOption = Annotated[bool, typer.Option("--detach", help="Go on in the background; the terminal may be closed.")]
 
 
@@ -99,14 +103,22 @@ def search(
 
 @tune.command()
 def status(
-    experiment: ExperimentArgument, store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False
+    experiment: ExperimentArgument,
+    store: StoreOption = DEFAULT_STORE,
+    yaml: YamlOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """How the newest search of an experiment stands, and the best so far; from the store alone, on any machine.
 
     Example: gan tune status configs/tune/digits_dcgan.yaml --json
-    """
-    from pipelines.tuning.standing import show_standing
 
+    Example: gan tune status configs/tune/digits_dcgan.yaml --yaml 7 > trial-7.yaml
+    """
+    from pipelines.tuning.standing import show_standing, trial_yaml
+
+    if yaml is not None:
+        typer.echo(trial_yaml(experiment, store, yaml), nl=False)
+        return
     show_standing(experiment, store, as_json)
 
 

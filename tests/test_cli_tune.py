@@ -17,6 +17,7 @@ import yaml
 
 from gan_core.config import Experiment, load_experiment
 from gan_core.manifest import put_manifest
+from gan_core.search_space import with_values
 from gan_core.store import Store
 from pipelines.attempt import Attempt, attempt
 from pipelines.cli import main
@@ -118,6 +119,28 @@ def test_status_by_name_finds_a_finished_search(
     with searching(store, file):
         put_manifest(store, SEARCH, kind=Tuned.KIND, key=KEY, files=(), parents=(), facts={})
     assert status_of(capsys, store, Path("tiny"))["state"] == "finished"
+
+
+def test_a_search_is_found_though_no_record_of_its_runs_is_left(
+    store: Store, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with searching(store, file):
+        pass
+    store.delete("experiments")
+    assert status_of(capsys, store, Path("tiny"))["key"] == KEY
+
+
+def test_one_trial_is_printed_as_an_experiment(
+    store: Store, file: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with searching(store, file):
+        code, out, _ = told(capsys, "status", file, "--store", store.url, "--yaml", "1")
+        missing, _, err = told(capsys, "status", file, "--store", store.url, "--yaml", "9")
+    assert (code, missing) == (0, 2)
+    (tmp_path / "trial.yaml").write_text(out)
+    trial = load_experiment(tmp_path / "trial.yaml")
+    assert trial == with_values(load_experiment(file), {RATE: 2e-3, HALF_LIFE: 200.0}, seed=0)
+    assert "--yaml 9: the search has no such trial; it has 0 to 2" in err
 
 
 @pytest.mark.parametrize(("word", "said"), [

@@ -15,6 +15,7 @@ from gan_core.store import Store
 from pipelines.records import RunRecord, StageRecord, write_record
 from pipelines.tuning.records import Look, SearchSettings, TrialEnd, TrialSettings, trial_prefix, write
 from pipelines.tuning.settings import checkpoint_key, trial_experiment
+from pipelines.tuning.standing import trial_yaml
 
 PAGE = Path("docs/tuning.md").read_text(encoding="utf-8")
 SEARCHED = "configs/tune/digits_dcgan.yaml"
@@ -44,7 +45,7 @@ def from_options(folder: Path) -> Experiment:
 
 
 def from_the_written_file(folder: Path) -> Experiment:
-    """Runs the page's program in a folder whose store has a search, of which the trial is the second."""
+    """As `--yaml 1` prints it, of a search whose second trial it is."""
     store, key, begun = Store(folder / "store"), "ab" * 32, load_experiment(SEARCHED)
     prefix = f"tune/{key[:16]}"
     stages = {"tune": StageRecord(key=key, config={}, inputs={}, code={})}
@@ -55,10 +56,9 @@ def from_the_written_file(folder: Path) -> Experiment:
         write(store, f"{at}/trial.json", TrialSettings(number=number, params=PARAMS, seed=SEED))
         write(store, f"{at}/looks/000000020480.json", Look(position=20480, value=value, metrics={}, seconds=1.0))
         write(store, f"{at}/ended.json", TrialEnd(status="finished"))
-    program = re.search(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-    assert program is not None
-    exec(program[1].replace('"store"', repr(store.url)).replace('f"trial', f'f"{folder}/trial'))
-    return load_experiment(folder / "trial-1.yaml", ALONE)
+    file = folder / "trial-1.yaml"
+    file.write_text(trial_yaml("digits", store.url, 1))
+    return load_experiment(file, ALONE)
 
 
 @pytest.mark.parametrize("told", [from_options, from_the_written_file])

@@ -15,6 +15,7 @@ from pipelines.printed import print_json
 from pipelines.records import latest_stages, run_name
 from pipelines.runs import find_run, follow_log
 from pipelines.show import console
+from pipelines.tuning.best_yaml import best_yaml
 from pipelines.tuning.leaderboard import leaderboard
 from pipelines.tuning.records import Search, read_search
 from pipelines.tuning.search import how_far
@@ -34,9 +35,18 @@ def name_of(experiment: str) -> str:
 
 
 def newest_search(store: Store, experiment: str) -> Search | None:
-    """The search that the newest records of an experiment name; None where there is none."""
-    record = latest_stages(store, name_of(experiment)).get("tune")
-    return read_search(store, f"{FOLDERS['tune']}/{record.key[:PREFIX_CHARS]}") if record and record.key else None
+    """The search that the newest records of an experiment name, or else the one begun last; None for none."""
+    name, folder = name_of(experiment), FOLDERS["tune"]
+    record = latest_stages(store, name).get("tune")
+    if record and record.key:
+        return read_search(store, f"{folder}/{record.key[:PREFIX_CHARS]}")
+    entries = store.entries(folder)
+    begun = sorted((path for path in entries if path.endswith("/search.json")), key=lambda path: entries[path].modified)
+    for path in reversed(begun):
+        search = read_search(store, f"{folder}/{path.partition('/')[0]}")
+        if search is not None and search.settings.experiment["name"] == name:
+            return search
+    return None
 
 
 def show_standing(experiment: str, store_url: str, json: bool) -> None:
@@ -58,6 +68,15 @@ def show_standing(experiment: str, store_url: str, json: bool) -> None:
     if rows:
         out.print(leaderboard_table(rows[:SHOWN], out.width))
     out.print(f"{store.uri(search.prefix)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def trial_yaml(experiment: str, store_url: str, number: int) -> str:
+    """The settings of one trial, as an experiment that `gan run` takes.  ConfigError for no such trial."""
+    search = _search(Store(store_url), experiment)
+    row = next((row for row in leaderboard(search) if row.number == number), None)
+    if row is None:
+        raise ConfigError(f"--yaml {number}: the search has no such trial; it has 0 to {len(search.trials) - 1}")
+    return best_yaml(search, row)
 
 
 def follow(experiment: str, store_url: str) -> None:
