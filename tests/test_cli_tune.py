@@ -190,8 +190,10 @@ def test_attach_follows_a_search_to_its_end(
 
 
 def test_stop_has_the_search_stop_and_says_who_is_asked(
-    store: Store, file: Path, capsys: pytest.CaptureFixture[str]
+    store: Store, file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("GAN_LEASE_S", "1.5")  # thrice in which a process looks whether it is asked
+
     def stopped() -> None:
         with searching(store, file):
             code, _, err = told(capsys, "stop", file, "--store", store.url)
