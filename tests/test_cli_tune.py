@@ -163,8 +163,9 @@ def test_an_experiment_that_is_no_file_is_refused(store: Store, capsys: pytest.C
 
 
 def test_attach_follows_a_search_to_its_end(
-    store: Store, file: Path, capsys: pytest.CaptureFixture[str]
+    store: Store, file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pipelines.run_log.EVERY_S", 0.2)
     ended: list[int] = []
 
     def attach() -> None:
