@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from gan_core.errors import ConfigError, WorkersFailed
 from pipelines.local_ray import LocalRay
 from pipelines.profile import RAY_JOBS, Profile
 
+MEMORY = "memory pressure"  # in what Ray says when it killed a worker so that the node could go on
 _local: LocalRay | None = None  # a process has one Ray, as it has one connection to it
 
 
@@ -48,7 +49,7 @@ def connect(profile: Profile, workers: int) -> None:
     if profile.ray.address is not None:
         _refuse_silent(profile.ray.address)
     address = profile.ray.address or (_local.address() if _local else None)
-    _events_to_standard_error()
+    _without_events()
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_plug_ins())
     except ConnectionError as error:
@@ -56,12 +57,19 @@ def connect(profile: Profile, workers: int) -> None:
                             "is RAY_AUTH_TOKEN the cluster's, and Ray's version the same?") from error
 
 
-def _events_to_standard_error() -> None:
-    """Ray prints what it has to say of its nodes on standard output, where nothing but a command's JSON belongs."""
+def _without_events() -> None:
+    """Ray prints long paragraphs on each node and process that died, on standard output, where nothing but a command's
+    JSON belongs; ours are told in a line of our own.  What Ray itself killed for want of memory only it can say.
+    """
     from ray._private import worker
 
-    show: Callable[..., None] = worker.print_worker_logs
-    worker.print_worker_logs = lambda lines, _file, *more, **named: show(lines, sys.stderr, *more, **named)
+    show = worker.print_worker_logs
+
+    def show_memory(data: Any, print_file: Any, ignore_prefix: bool) -> None:
+        if MEMORY in " ".join(map(str, data.get("lines", ()))):
+            show(data, sys.stderr, ignore_prefix)
+
+    vars(worker)["print_worker_logs"] = show_memory
 
 
 def _plug_ins() -> dict[str, Any] | None:

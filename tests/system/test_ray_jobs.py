@@ -25,7 +25,7 @@ EVERY = 10240  # images between checkpoints
 LONG = ("train.images=100000000", f"train.checkpoint_every={EVERY}", f"train.report_every={EVERY}",
         "train.keep_checkpoints=1000")
 
-TUNE = {"space": {"model.generator_optimizer.learning_rate": "loguniform(1e-4, 1e-2)"}, "samples": 2, "images": 5120,
+TUNE = {"space": {"model.generator_optimizer.learning_rate": "loguniform(1e-4, 1e-2)"}, "samples": 2,
         "look_every": 1280, "repeats": {"top": 0}}
 
 
