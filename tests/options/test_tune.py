@@ -259,5 +259,5 @@ def test_numbers_of_losses_and_optimizers_may_change_in_the_middle_of_a_run(name
 def test_what_pauses_trials_takes_one_worker_each(scheduler: str) -> None:
     block = {"space": {RATE: RATES}, "scheduler": scheduler, "samples": 8}
     assert TuneConfig.model_validate({**block, "workers": 1}).workers == 1
-    with pytest.raises(ValueError, match="tune.workers=1 works, or tune.scheduler=asha"):
+    with pytest.raises(ValueError, match=r"tune\.workers=1 works, or tune\.scheduler=asha"):
         TuneConfig.model_validate({**block, "workers": 2})
