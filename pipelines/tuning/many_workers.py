@@ -38,7 +38,8 @@ def train_on_many(
 
     Errors as of `train_on_ray`.
     """
-    profile = Profile.model_validate(setting.profile)
+    # of a Ray that outlives this process: where Tune ends it, the workers' room has to be freed by somebody
+    profile = Profile.model_validate(setting.profile).in_a_job()
     signals = StopSignals(GOES_ON)  # heard by nobody here: this is not the main thread, and Tune's word takes its place
 
     def train() -> None:
