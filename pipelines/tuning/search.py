@@ -67,9 +67,7 @@ class Conductor:
         with StopSignals(GOES_ON) as signals:
             self._trials(prefix, shards, features, signals)
             search = self._found(prefix)
-            if not any(row.value is not None for row in leaderboard(search)):
-                raise ConfigError("not one trial came to a look at the objective within tune.time_budget="
-                                  f"{tune_of(self.experiment).time_budget}; a longer one works")
+            refuse_without_value(search)
             self._repeats(search, shards, features, signals)
         write_results(self.store, self._found(prefix), parents=(shards.parent(), features.parent()))
 
@@ -147,6 +145,18 @@ class Conductor:
         self._known = {trial.prefix: trial for trial in (*search.trials, *search.repeats)}
         self.tell(how_far(search))
         self._told = time.monotonic()
+
+
+def refuse_without_value(search: Search) -> None:
+    """ConfigError where no trial has a number to be compared by."""
+    if any(row.value is not None for row in leaderboard(search)):
+        return
+    block = tune_of(search.experiment)
+    if block.time_budget and not any(trial.looks for trial in search.trials):
+        raise ConfigError(f"tune.time_budget={block.time_budget}: not one trial came to a look at the objective; a "
+                          "longer one works, or a smaller tune.look_every")
+    raise ConfigError(f"tune.objective: {objective_words(block)} was finite at the last look of no trial; smaller "
+                      "learning rates in tune.space work, or another metric such as fd_domain")
 
 
 def compared_with(store: Store, experiment: Experiment, shards: Shards) -> tuple[str, int]:
