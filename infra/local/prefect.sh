@@ -95,7 +95,7 @@ give_up() { # says a log's last words, and leaves nothing behind
 case "${1:-}" in
   install)
     command -v initdb pg_ctl psql curl > /dev/null && exit 0
-    sudo=env
+    sudo="env"
     [ $EUID = 0 ] || sudo="sudo env"
     $sudo apt-get update -qq
     # Debian would start a server of its own at once.

@@ -10,7 +10,8 @@
 #   eval "$(infra/local/s3.sh start)" && infra/local/s3.sh bucket lab
 #   gan run configs/digits.yaml --store s3://lab/models
 #
-# S3_HOME (/tmp/gan-s3) holds its state.  The keys are for this machine alone: nothing listens beyond loopback.
+# S3_HOME (/tmp/gan-s3) holds its state.  The keys are for this machine alone: nothing listens beyond loopback, but where
+# S3_BIND names another address, as the one of the bridge of infra/local/hosts.sh.
 set -euo pipefail
 
 home=${S3_HOME:-/tmp/gan-s3}
@@ -46,7 +47,7 @@ osd data = $home/osd
 osd crush update on start = false
 osd class update on start = false
 [client.rgw]
-rgw frontends = beast endpoint=127.0.0.1:$2
+rgw frontends = beast endpoint=${S3_BIND:-127.0.0.1}:$2
 rgw data = $home/rgw
 END
 }
@@ -63,14 +64,14 @@ start_servers() {
   ceph-osd -c "$conf" -i 0
   radosgw -c "$conf" -n client.rgw
   for _ in $(seq 120); do
-    curl -sf --max-time 5 "http://127.0.0.1:$2" > /dev/null && break
+    curl -sf --max-time 5 "http://${S3_BIND:-127.0.0.1}:$2" > /dev/null && break
     sleep 0.5
   done
   timeout 60 radosgw-admin -c "$conf" user create --uid=gan --display-name=gan --access-key="$key" --secret-key="$secret"
 }
 
 say_environment() {
-  echo "export AWS_ENDPOINT_URL=http://127.0.0.1:$1 AWS_ACCESS_KEY_ID=$key AWS_SECRET_ACCESS_KEY=$secret" \
+  echo "export AWS_ENDPOINT_URL=http://${S3_BIND:-127.0.0.1}:$1 AWS_ACCESS_KEY_ID=$key AWS_SECRET_ACCESS_KEY=$secret" \
     "AWS_DEFAULT_REGION=us-east-1"
 }
 
@@ -85,7 +86,7 @@ stop_servers() {
 case "${1:-}" in
   install)
     command -v radosgw ceph-mon ceph-osd ceph radosgw-admin curl > /dev/null && exit 0
-    root=env
+    root="env"
     [ "$(id -u)" = 0 ] || root="sudo env"
     $root apt-get update -qq
     $root DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
