@@ -1,8 +1,9 @@
 # make demo    the main job: real digits to a published generator
-# make test    the tests; no root, no services
+# make test    the tests; no root, no services; WORKERS=4 in place of 2 shares them among more processes
 # make test-system   what needs several Ray nodes, a browser, a real S3 store, or minutes
 # make test-system GAN_TEST_S3=moto   the same on moto's S3 server, where Ceph cannot be installed
 # make system-packages   Debian's chromium, Ceph and PostgreSQL (a browser, an S3 store, Prefect's database), where they are missing
+# make chaos   everything that can go wrong on a cluster, done to one of four hosts on this machine; needs root
 # make check   ruff, mypy --strict, import-linter
 # make bench   what it costs, as JSON lines
 # make setup   only the environment, .venv, from the pinned versions of infra/constraints.txt
@@ -10,9 +11,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# how many processes share the tests, a file each: a test that waits for another process leaves a processor to the others
+WORKERS ?= 2
+SHARED := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 SETUP := $(VENV)/.set-up
 
-.PHONY: help setup system-packages demo test test-fast test-gpu test-system check bench constraints clean
+.PHONY: help setup system-packages demo test test-fast test-gpu test-system chaos check bench constraints clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -36,21 +40,25 @@ system-packages:
 		$$root DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; }
 	@[ "$(GAN_TEST_S3)" = moto ] || infra/local/s3.sh install
 	@infra/local/prefect.sh install
+	@infra/local/hosts.sh install
 
 demo: setup
 	$(BIN)/gan run configs/digits.yaml
 
 test: setup
-	$(BIN)/python -m pytest -m "not gpu and not system"
+	$(BIN)/python -m pytest $(SHARED) -m "not gpu and not system"
 
 test-fast: setup
-	$(BIN)/python -m pytest -m "not gpu and not system and not slow"
+	$(BIN)/python -m pytest $(SHARED) -m "not gpu and not system and not slow"
 
 test-gpu: setup
 	$(BIN)/python -m pytest -m gpu
 
 test-system: setup system-packages
-	GAN_TEST_NO_SKIPS=1 GAN_TEST_S3=$(GAN_TEST_S3) $(BIN)/python -m pytest -m system --durations=20
+	GAN_TEST_NO_SKIPS=1 GAN_TEST_S3=$(GAN_TEST_S3) $(BIN)/python -m pytest $(SHARED) -m system --durations=20
+
+chaos: setup system-packages
+	$(BIN)/python -m tests.chaos
 
 check: setup
 	$(BIN)/ruff check .

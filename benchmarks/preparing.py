@@ -33,13 +33,13 @@ FILES, FILE_BYTES = 10_000, 2_000
 EVERY_S = 0.05
 
 
-def two_workers_against_one(folder: Path) -> tuple[Callable[[], float], Callable[[], float], str]:
+def two_workers_against_one(folder: Path, images: int = IMAGES) -> tuple[Callable[[], float], Callable[[], float], str]:
     """Images/s of a zip of 128×128 JPEG files brought to 64×64: Ray Data's two tasks, and this process alone.
 
     Ray runs already, and its workers have started: what that costs, about 8 s, is paid once however large the set.
     """
     archive = folder / "photos.zip"
-    write_zip(archive, IMAGES, SIDE, "JPEG")
+    write_zip(archive, images, SIDE, "JPEG")
     experiment = experiment_from({
         "name": "photos",
         "data": {"source": "image_zip", "url": str(archive)},
@@ -56,7 +56,7 @@ def two_workers_against_one(folder: Path) -> tuple[Callable[[], float], Callable
         prepare(store, experiment, key=str(run), prefix=f"shards/{run}", place=place)
         seconds = time.perf_counter() - start
         store.delete(f"shards/{run}")
-        return IMAGES / seconds
+        return images / seconds
 
     rate(2)
     return lambda: rate(2), lambda: rate(1), "the same in one process, without Ray"

@@ -171,12 +171,17 @@ def now(device: torch.device) -> float:
 
 
 def ddp(settings: Settings) -> None:
-    """Both sides live all the time, in processes of their own; while one is measured the other waits."""
+    report("ddp_2x1_vs_1x1", *two_workers_and_one(settings), "one worker of one thread", unit="images/s")
+
+
+def two_workers_and_one(settings: Settings) -> tuple[float, float]:
+    """Medians of images/s.  Both sides live all the time, each in processes of its own; while one is measured the other
+    waits."""
     with tempfile.TemporaryDirectory() as folder:
         spawn(_ddp_worker, (settings, folder), nprocs=3)
         found = [json.loads(Path(f"{folder}/{side}.json").read_text()) for side in ("two", "one")]
-    report("ddp_2x1_vs_1x1", *(statistics.median(rates) for rates in found), "one worker of one thread",
-           unit="images/s")
+    two, one = (statistics.median(rates) for rates in found)
+    return two, one
 
 
 def _ddp_worker(process: int, settings: Settings, folder: str) -> None:

@@ -17,22 +17,33 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 @contextlib.contextmanager
-def no_room(uri: str) -> Iterator[None]:
-    """A full or failing disk as one StoreError that names what was being written."""
+def no_room(uri: str, folder: Path) -> Iterator[None]:
+    """A full or failing disk as one StoreError that names what was being written, and how full it is.
+
+    folder: where the bytes go, or will go; on the disk in question.
+    """
     try:
         yield
     except OSError as error:
         if error.errno not in NO_ROOM or transient(error):  # s3fs says EIO for answers that it has no name for
             raise
-        raise StoreError(f"{uri}: could not be written: {error.strerror}; nothing that was finished is lost: "
-                         "make room, and run the same command again") from error
+        raise StoreError(f"{uri}: could not be written: {error.strerror}{_left(error, folder)}; nothing that was "
+                         "finished is lost: make room, and run the same command again") from error
+
+
+def _left(error: OSError, folder: Path) -> str:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return ""
+    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    room = shutil.disk_usage(there)
+    return f": {there} has {room.free:,} of {room.total:,} bytes free"
 
 
 def write_aside(target: Path, data: bytes, uri: str) -> Path:
     """A file beside `target`, to be renamed to it; on the disk when this returns.  StoreError when there is no room."""
     aside = _beside(target)
     try:
-        with no_room(uri):
+        with no_room(uri, target.parent):
             aside.write_bytes(data)
             flush(aside)
     except BaseException:

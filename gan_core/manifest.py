@@ -128,7 +128,7 @@ def artefact(
     """
     draft = Draft(store.staging())
     try:
-        with no_room(store.uri(prefix)):
+        with no_room(store.uri(prefix), draft.path.parent):
             yield draft
             files = tuple(_describe(p, draft.path) for p in sorted(draft.path.rglob("*")) if p.is_file())
             manifest = _manifest(kind, key, files, parents, draft.facts)

@@ -50,20 +50,15 @@ class Patience:
     0 seconds are one try.  Otherwise a try that took longer than that by itself is followed by one more.
 
     what: names the work in notes, as in "upload of checkpoint 10,240".  note: hears of the first failure and, when the
-    `with` block ends well after one, of the success.  before_again: called before each further try.  give_up: once
-    set, a failure is the last.
+    `with` block ends well after one, of the success.  give_up: once set, a failure is the last.
     Raises Outage with advice when the time is over, and StoreError at once for what a store refused; other OSErrors
     and GanErrors that no patience helps as they come, and what packages raise of their own as StoreError.
     """
 
-    def __init__(
-        self, what: str, seconds: float, note: Note = unheard, before_again: Callable[[], object] = lambda: None,
-        give_up: Event | None = None,
-    ) -> None:
+    def __init__(self, what: str, seconds: float, note: Note = unheard, give_up: Event | None = None) -> None:
         self.what = what
         self.seconds = seconds
         self._note = note
-        self._before_again = before_again
         self._give_up = give_up or Event()
         self._failures = 0
         self._spent = 0.0
@@ -88,14 +83,8 @@ class Patience:
             reraise=True,
         )
         began, failures = time.monotonic(), self._failures
-
-        def once() -> T:
-            if self._failures > failures:
-                self._before_again()
-            return act()
-
         try:
-            done = tries(once)
+            done = tries(act)
         except Exception as error:
             told = self._told(error, time.monotonic() - began)
             if told is None:

@@ -16,6 +16,7 @@ from gan_core.errors import ConfigError, GanError
 
 VARIABLE = "GAN_PLUGINS"  # absolute paths, with os.pathsep between them
 PREFIX = "gan_plugin_"  # of their modules' names
+BESIDE = "<code>"  # begins the path of a file that lies beside this package, wherever that is on a machine
 
 
 def use(files: Iterable[str | Path]) -> None:
@@ -35,7 +36,8 @@ def use(files: Iterable[str | Path]) -> None:
 def named() -> tuple[Path, ...]:
     """The files that the environment names."""
     entries = os.environ.get(VARIABLE, "").split(os.pathsep)
-    return tuple(Path(entry).expanduser().absolute() for entry in entries if entry)
+    code = str(Path(__file__).parent.parent)
+    return tuple(Path(entry.replace(BESIDE, code, 1)).expanduser().absolute() for entry in entries if entry)
 
 
 def module_name(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Where the work of stages is done: in this process, or in jobs of a cluster.  The one place that knows of both."""
+"""Where the work of stages is done: in this process, or in jobs of a cluster."""
 
 from __future__ import annotations
 

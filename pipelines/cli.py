@@ -22,6 +22,7 @@ from pipelines.cli_deploy import deploy, serve
 from pipelines.cli_doctor import doctor
 from pipelines.cli_explore import explore
 from pipelines.cli_generate import generate
+from pipelines.cli_jobs import jobs
 from pipelines.cli_models import models
 from pipelines.cli_runs import runs
 from pipelines.cli_sample import sample
@@ -39,6 +40,7 @@ from pipelines.options import (
     ParallelOption,
     PluginOption,
     ProfileOption,
+    RayAddressOption,
     RemakeOption,
     SetOption,
     StoreOption,
@@ -60,6 +62,7 @@ app = typer.Typer(
 )
 app.add_typer(config, name="config")
 app.add_typer(dataset, name="dataset")
+app.add_typer(jobs, name="jobs")
 app.add_typer(models, name="models")
 app.add_typer(runs, name="runs")
 app.add_typer(store_app, name="store")
@@ -80,6 +83,7 @@ def run(
     store: StoreOption = DEFAULT_STORE,
     set_: SetOption = None,
     profile: ProfileOption = None,
+    ray_address: RayAddressOption = None,
     plugin: PluginOption = None,
     remake: RemakeOption = None,
     matrix: MatrixOption = None,
@@ -93,8 +97,11 @@ def run(
 
     Example: gan run configs/digits.yaml --set train.images=20480
 
+    Example: gan run configs/digits.yaml --ray-address http://head:8265 --store s3://bucket/gans
+
     Example: gan run configs/digits.yaml --matrix seed=0,1,2 --matrix train.batch=64,128 --parallel 2
     """
+    from pipelines.profile import load_profile
     from pipelines.run import run_experiment
 
     plugin_files.use(plugin or [])
@@ -102,16 +109,17 @@ def run(
         if len(experiments) > 1 or matrix:
             from pipelines.matrix import Asked
 
-            asked = Asked(store, tuple(set_ or []), profile, tuple(remake or []), verify_data)
+            asked = Asked(store, tuple(set_ or []), profile, tuple(remake or []), verify_data, ray_address)
             _run_several(experiments, matrix or [], asked, parallel, as_json)
             return
+        where = load_profile(profile, ray_address)
         if verify_data:
             from pipelines.plan import read_all_data
             from pipelines.run import open_experiment
 
-            opened = open_experiment(experiments[0], store, set_ or [], profile, remake or [])
+            opened = open_experiment(experiments[0], store, set_ or [], where, remake or [])
             read_all_data(opened.store, opened.experiment)
-        outcome = run_experiment(experiments[0], store, set_ or [], profile, remake or [])
+        outcome = run_experiment(experiments[0], store, set_ or [], where, remake or [])
     except KeyboardInterrupt as stopped:
         end_interrupted("the same command goes on from the newest checkpoint", stopped)
     print_outcome(outcome, as_json)
@@ -138,6 +146,7 @@ def train(
     store: StoreOption = DEFAULT_STORE,
     set_: SetOption = None,
     profile: ProfileOption = None,
+    ray_address: RayAddressOption = None,
     plugin: PluginOption = None,
     remake: RemakeOption = None,
     as_json: JsonOption = False,
@@ -148,11 +157,43 @@ def train(
 
     Example: gan train configs/digits.yaml --set train.batch=256
     """
+    from pipelines.profile import load_profile
     from pipelines.train_run import train_experiment
 
     plugin_files.use(plugin or [])
     try:
-        outcome = train_experiment(experiment, store, set_ or [], profile, remake or [])
+        where = load_profile(profile, ray_address)
+        outcome = train_experiment(experiment, store, set_ or [], where, remake or [])
+    except KeyboardInterrupt as stopped:
+        end_interrupted("the same command goes on from the newest checkpoint", stopped)
+    print_outcome(outcome, as_json)
+
+
+@app.command()
+def evaluate(
+    experiment: ExperimentArgument,
+    store: StoreOption = DEFAULT_STORE,
+    set_: SetOption = None,
+    profile: ProfileOption = None,
+    ray_address: RayAddressOption = None,
+    plugin: PluginOption = None,
+    remake: RemakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measures the generator, having prepared and trained where that is not done, and publishes nothing.
+
+    `gan run` goes on with what it made.  The same command goes on after any interruption, and costs seconds when all is
+    measured already.
+
+    Example: gan evaluate configs/digits.yaml --set evaluate.k=3
+    """
+    from pipelines.evaluate_run import evaluate_experiment
+    from pipelines.profile import load_profile
+
+    plugin_files.use(plugin or [])
+    try:
+        where = load_profile(profile, ray_address)
+        outcome = evaluate_experiment(experiment, store, set_ or [], where, remake or [])
     except KeyboardInterrupt as stopped:
         end_interrupted("the same command goes on from the newest checkpoint", stopped)
     print_outcome(outcome, as_json)
@@ -164,6 +205,7 @@ def plan(
     store: StoreOption = DEFAULT_STORE,
     set_: SetOption = None,
     profile: ProfileOption = None,
+    ray_address: RayAddressOption = None,
     plugin: PluginOption = None,
     remake: RemakeOption = None,
     verify_data: VerifyDataOption = False,
@@ -175,11 +217,13 @@ def plan(
     """
     from pipelines.estimates import estimates, total
     from pipelines.plan import Action, read_all_data
+    from pipelines.profile import load_profile
     from pipelines.run import open_experiment
     from pipelines.show import plan_table
 
     plugin_files.use(plugin or [])
-    opened = open_experiment(experiment, store, set_ or [], profile, remake or [])
+    where = load_profile(profile, ray_address)
+    opened = open_experiment(experiment, store, set_ or [], where, remake or [])
     if verify_data:
         read_all_data(opened.store, opened.experiment)
     steps = opened.planner.plan()

@@ -52,10 +52,12 @@ def show(
     """
     import yaml
 
+    from pipelines.profile import load_profile
     from pipelines.run import with_profile
 
     plugin_files.use(plugin or [])
-    settings, where_to_run = with_profile(experiment, set_ or [], profile)
+    where_to_run = load_profile(profile)
+    settings = with_profile(experiment, set_ or [], where_to_run)
     _tell_overrides(where_to_run.overrides)
     if not as_json:
         typer.echo(yaml.safe_dump(settings.as_json(), sort_keys=False, allow_unicode=True), nl=False)

@@ -16,7 +16,14 @@ import typer
 
 from gan_core import plugin_files
 from pipelines.interrupt import end_interrupted
-from pipelines.options import DEFAULT_STORE, JsonOption, PluginOption, ProfileOption, StoreOption
+from pipelines.options import (
+    DEFAULT_STORE,
+    JsonOption,
+    PluginOption,
+    ProfileOption,
+    RayAddressOption,
+    StoreOption,
+)
 
 HELP = """Data sets: what can be read, what is wrong with one, and what is prepared.
 
@@ -110,9 +117,10 @@ def check(
     """
     from pipelines.check_run import check_dataset
     from pipelines.dataset_address import experiment_at
+    from pipelines.profile import Profile
 
     plugin_files.use(plugin or [])
-    found = experiment_at(experiment, source, url, set_ or [])[0]
+    found = experiment_at(experiment, source, url, set_ or [], Profile())
     with redirect_stdout(sys.stderr):  # what a plug-in prints
         checked = check_dataset(found, out or Path("checks") / found.name, limit)
     if as_json:
@@ -132,6 +140,7 @@ def prepare(
     plugin: PluginOption = None,
     store: StoreOption = DEFAULT_STORE,
     profile: ProfileOption = None,
+    ray_address: RayAddressOption = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Processes that write shards; all CPUs without it.")
     ] = None,
@@ -143,14 +152,14 @@ def prepare(
     """
     from gan_core.store import Store
     from pipelines.dataset_address import experiment_at
-    from pipelines.datasets import record_prepared
     from pipelines.plan import Planner
-    from pipelines.prepare_run import prepare_dataset, say_prepared
+    from pipelines.prepare_run import prepare_dataset, record_prepared, say_prepared
+    from pipelines.profile import load_profile
     from pipelines.run import Opened
 
     plugin_files.use(plugin or [])
-    found, where = experiment_at(experiment, source, url, set_ or [], profile)
-    place = Store(store)
+    where = load_profile(profile, ray_address)
+    found, place = experiment_at(experiment, source, url, set_ or [], where), Store(store)
     opened = Opened(found, where, place, Planner(place, found))
     try:
         with redirect_stdout(sys.stderr):  # what a plug-in prints

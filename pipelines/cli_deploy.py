@@ -114,9 +114,10 @@ def _wanted(
     paused: bool | None,
 ) -> Wanted:
     from pipelines.deploy import wanted_deployment
+    from pipelines.profile import load_profile
     from pipelines.run import open_experiment
 
-    opened = open_experiment(path, store, overrides, profile, remake or [])
+    opened = open_experiment(path, store, overrides, load_profile(profile), remake or [])
     return wanted_deployment(opened.experiment, opened.profile, store, sorted(opened.planner.remake), pool, paused)
 
 

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from pipelines.options import DEFAULT_STORE, JsonOption, ProfileOption, StoreOption
+from pipelines.options import DEFAULT_STORE, JsonOption, ProfileOption, RayAddressOption, StoreOption
 
 
 def doctor(
     store: StoreOption = DEFAULT_STORE,
     profile: ProfileOption = None,
+    ray_address: RayAddressOption = None,
     ray: Annotated[bool, typer.Option("--ray", help="Start Ray on this machine too: 10 seconds.")] = False,
     rounds: Annotated[
         int, typer.Option("--rounds", min=1, help="How often eight writers race for one object.")
@@ -35,18 +36,21 @@ def doctor(
     Example: gan doctor --profile cluster --json
     """
     from gan_core.store import Store
-    from pipelines.doctor import examine_machine, examine_store
+    from pipelines.doctor import examine_cluster, examine_machine, examine_store
     from pipelines.profile import load_profile
     from pipelines.show_doctor import progress, show, summary
 
-    place, where = Store(store), load_profile(profile)
+    place, where = Store(store), load_profile(profile, ray_address)
     with progress() as say:
         machine = examine_machine(place, where, ray, say, notify)
-        kept = examine_store(place, rounds, say)
+        cluster, kept = examine_cluster(place, where, say), examine_store(place, rounds, say)
         if as_json:
-            findings = [*machine, *kept]
+            findings = [*machine, *cluster, *kept]
         else:
-            findings = [*show("this machine", machine), *show(f"the store {place.url}", kept)]
+            findings = show("this machine", machine)
+            if where.ray.address is not None:
+                findings += show(f"the cluster at {where.ray.address}", cluster)
+            findings += show(f"the store {place.url}", kept)
     if as_json:
         typer.echo(json.dumps([finding.as_json() for finding in findings], indent=1, ensure_ascii=False))
     else:

@@ -10,7 +10,7 @@ import typer
 
 from pipelines.cli_models import AddressArgument
 from pipelines.interrupt import end_interrupted
-from pipelines.options import DEFAULT_STORE, JsonOption, ProfileOption, StoreOption
+from pipelines.options import DEFAULT_STORE, JsonOption, ProfileOption, RayAddressOption, StoreOption
 
 
 class Precision(StrEnum):
@@ -57,6 +57,7 @@ def generate(
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     profile: ProfileOption = None,
+    ray_address: RayAddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Makes a data set of a published generator's images, as shards that everything here reads.
@@ -82,7 +83,8 @@ def generate(
     wish = Wish(n=n, label=label, per_class=per_class, counts=counts_in(counts), fill=fill, attributes=attributes,
                 truncation=truncation, seed=seed, precision=precision.value, shard_images=shard_images)
     try:
-        made = generate_set(address, out, wish, store=Store(store), profile=load_profile(profile), workers=workers)
+        made = generate_set(address, out, wish, store=Store(store), profile=load_profile(profile, ray_address),
+                            workers=workers)
     except KeyboardInterrupt as stopped:
         end_interrupted("the same command goes on with the shards that are missing", stopped)
     if as_json:

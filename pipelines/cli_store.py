@@ -62,9 +62,10 @@ def gc(
     Example: gan store gc --days 30 --keep-checkpoints 2 --delete
     """
     from gan_core.store import Store
-    from pipelines.housekeeping import garbage, remove, survey
+    from pipelines.housekeeping import garbage, remove, survey, time_of
 
-    place, now, age = Store(store), datetime.now(UTC), timedelta(days=days)
+    place, age = Store(store), timedelta(days=days)
+    now = time_of(place) if delete else datetime.now(UTC)
     found = garbage(survey(place, keep_checkpoints), age, now)
     removed = remove(place, found) if delete else []
     aborted = place.abort_uploads(age, now) if delete else 0

@@ -15,6 +15,7 @@ from pipelines.options import (
     JsonOption,
     PluginOption,
     ProfileOption,
+    RayAddressOption,
     RemakeOption,
     SetOption,
     StoreOption,
@@ -69,6 +70,7 @@ def search(
     store: StoreOption = DEFAULT_STORE,
     set_: SetOption = None,
     profile: ProfileOption = None,
+    ray_address: RayAddressOption = None,
     plugin: PluginOption = None,
     remake: RemakeOption = None,
     publish: PublishOption = True,
@@ -86,10 +88,12 @@ def search(
 
         begin_detached(experiment, store)
         return
+    from pipelines.profile import load_profile
     from pipelines.tuning.run import publish_best, tune_experiment
 
     try:
-        opened, outcome = tune_experiment(experiment, store, set_ or [], profile, remake or [], resume)
+        where = load_profile(profile, ray_address)
+        opened, outcome = tune_experiment(experiment, store, set_ or [], where, remake or [], resume)
         if outcome.error is not None or outcome.search is None or not publish:
             print_outcome(outcome, as_json)
             return

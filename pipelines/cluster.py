@@ -8,14 +8,19 @@ import secrets
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from gan_core.errors import ConfigError, WorkersFailed
+from pipelines.json_log import handed_on
 from pipelines.local_ray import LocalRay
 from pipelines.profile import RAY_JOBS, Profile
 
+# has Ray's servers and workers listen on loopback alone; its name tells where Ray's own default is this
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 MEMORY = "memory pressure"  # in what Ray says when it killed a worker so that the node could go on
+CODE = Path(__file__).parent.parent
 _local: LocalRay | None = None  # a process has one Ray, as it has one connection to it
 
 
@@ -28,6 +33,7 @@ def start_ray(profile: Profile, workers: int) -> None:
     if _local is None and profile.ray.address is None:
         if "RAY_AUTH_MODE" not in os.environ:  # other users of this machine can reach its ports, and must not
             os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+        os.environ.update(LOOPBACK)
         cpus = max(os.cpu_count() or 1, workers * profile.cpus_per_worker)
         _local = LocalRay.start(cpus, {"RAY_USAGE_STATS_ENABLED": "0"})
 
@@ -44,14 +50,17 @@ def connect(profile: Profile, workers: int) -> None:
     if ray.is_initialized():
         return
     if profile.backend == RAY_JOBS:
-        raise ConfigError(f"backend={profile.backend}: `gan run` and `gan train` run as jobs, and this command joins a "
-                          "cluster; a profile with backend: local and ray.address: 127.0.0.1:6379 works, or none")
+        raise ConfigError(f"backend={profile.backend}: this command does not run as a job, it joins a cluster; a "
+                          "profile with backend: local and ray.address: 127.0.0.1:6379 works, or none")
     if profile.ray.address is not None:
         _refuse_silent(profile.ray.address)
     address = profile.ray.address or (_local.address() if _local else None)
     _without_events()
+    # Ray has workers look for modules in this process's folder first, and a job's is wherever Ray was started
+    folder = chdir(CODE) if _in_a_job() else nullcontext()
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_plug_ins())
+        with folder:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=_for_workers())
     except ConnectionError as error:
         raise WorkersFailed(f"the Ray cluster at {address} does not take this process: {str(error).splitlines()[0]}; "
                             "is RAY_AUTH_TOKEN the cluster's, and Ray's version the same?") from error
@@ -72,13 +81,21 @@ def _without_events() -> None:
     vars(worker)["print_worker_logs"] = show_memory
 
 
-def _plug_ins() -> dict[str, Any] | None:
-    """What lets workers load the plug-in files that this process was given, where those lie on their machine too.
+def _for_workers() -> dict[str, Any] | None:
+    """What lets workers load the plug-in files that this process was given, where those lie on their machine too, and
+    has them log as it does.
 
     None in a Ray job: its workers have its variables already, and Ray refuses to be told twice.
     """
-    files = None if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else os.environ.get("GAN_PLUGINS")
-    return {"env_vars": {"GAN_PLUGINS": files}} if files else None
+    if _in_a_job():
+        return None
+    files = os.environ.get("GAN_PLUGINS")
+    variables = {**({"GAN_PLUGINS": files} if files else {}), **handed_on()}
+    return {"env_vars": variables} if variables else None
+
+
+def _in_a_job() -> bool:
+    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
 
 
 def _refuse_silent(address: str) -> None:

@@ -1,4 +1,4 @@
-"""Which commit of the code runs, where it runs from a git checkout."""
+"""Which commit of the code runs, where it runs from a git checkout or was shipped from one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__)
 PACKAGES = ("gan_core", "pipelines")
+SHIPPED = "COMMIT"  # a file beside the packages that says it, where they were shipped to a cluster
 SECONDS = 5.0  # that git may take for one answer
 
 
@@ -19,6 +20,8 @@ def commit(file: Path = HERE) -> str:
     '' where there is no such checkout, as of an installed package, and where git is missing or does not answer.
     """
     folder = file.parent.parent
+    if (folder / SHIPPED).is_file():
+        return (folder / SHIPPED).read_text().strip()
     try:
         _git(file.parent, "ls-files", "--error-unmatch", file.name)  # a checkout around an installed package is another
         found = _git(folder, "rev-parse", "HEAD")

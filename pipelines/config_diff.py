@@ -16,6 +16,7 @@ from gan_core.published import published_manifest
 from gan_core.store import Store
 from pipelines.compared_version import dotted
 from pipelines.keys import STAGES, code, inputs_of, settings
+from pipelines.profile import load_profile
 from pipelines.records import read_record
 from pipelines.run import with_profile
 
@@ -39,7 +40,7 @@ def settled(what: str, store: Store, overrides: Sequence[str], profile: str | No
     overrides, profile: of a file alone; what has run stays as it ran.  ConfigError for what is none of them.
     """
     if what.endswith((".yaml", ".yml")) or Path(what).is_file():
-        return with_profile(what, overrides, profile)[0]
+        return with_profile(what, overrides, load_profile(profile))
     if what.startswith("experiments/") and what.endswith(".json"):
         record = read_record(store, what)
         if record is None:

@@ -9,14 +9,14 @@ from pathlib import PurePosixPath
 from gan_core.config import Experiment, experiment_from, with_overrides
 from gan_core.errors import ConfigError
 from gan_core.registry import SOURCES
-from pipelines.profile import Profile, load_profile
+from pipelines.profile import Profile
 
 PLACES = ("url", "root", "path", "folder")  # options that say where the data is, most usual first
 
 
 def experiment_at(
-    experiment: str | None, source: str | None, url: str | None, overrides: Iterable[str], profile: str | None = None
-) -> tuple[Experiment, Profile]:
+    experiment: str | None, source: str | None, url: str | None, overrides: Iterable[str], profile: Profile
+) -> Experiment:
     """The experiment, or one made up around --source.  ConfigError when neither or both are given."""
     if (experiment is None) == (source is None):
         raise ConfigError("name an experiment's YAML file, or --source NAME with --url URL; "
@@ -28,7 +28,7 @@ def experiment_at(
             raise ConfigError(f"--url {url}: {experiment} names its data already; --set data.url={url} replaces it")
         return with_profile(experiment, overrides, profile)
     assert source is not None
-    return _around(source, url, overrides), load_profile(profile)
+    return _around(source, url, overrides)
 
 
 def _around(source: str, url: str | None, overrides: Iterable[str]) -> Experiment:

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
 
@@ -20,9 +19,8 @@ from gan_core.published import model_names, whole_versions
 from gan_core.registry import SOURCES
 from gan_core.store import Store
 from pipelines.keys import FOLDERS, PREFIX_CHARS
-from pipelines.models import lineage, now
-from pipelines.records import RECORDS_READ, RunRecord, StageResult, new_record, record_path, write_record
-from pipelines.run import Opened
+from pipelines.models import lineage
+from pipelines.records import RECORDS_READ, RunRecord
 
 SHARDS = FOLDERS["prepare"]
 KEY = re.compile(r"[0-9a-f]{4,64}")
@@ -135,24 +133,6 @@ def used_by(store: Store, prepared: Prepared) -> dict[str, list[str]]:
         if digest in {parent.digest for parent in lineage(store, manifest.parents)}
     ]
     return {"experiments": list(prepared.experiments), "runs": runs, "models": models}
-
-
-def record_prepared(opened: Opened, status: str, seconds: float) -> None:
-    """Writes down that an experiment's data was prepared, as `gan run` does of all its stages."""
-    store, started = opened.store, datetime.now(UTC) - timedelta(seconds=seconds)
-    step = opened.planner.step("prepare", {})
-    result = StageResult(name="prepare", status=status, seconds=seconds, uri=store.uri(step.prefix))
-    record = new_record(
-        opened.experiment.as_json(),
-        started,
-        by="gan dataset prepare",
-        store=store.url,
-        stages={"prepare": step.record},
-        results=(result,),
-        outcome="done",
-        ended=now(),
-    )
-    write_record(store, record_path(opened.experiment.name, started), record)
 
 
 def _described(name: str) -> dict[str, Any]:

@@ -34,6 +34,15 @@ def examine_machine(
         yield from doctor_services.notifications()
 
 
+def examine_cluster(store: Store, profile: Profile, say: Say) -> Iterator[Finding]:
+    """What a run would find wrong on the profile's cluster before it starts, and each of its nodes.  Nothing where the
+    profile names no cluster.
+    """
+    if profile.ray.address is not None:
+        say("the cluster's nodes")
+        yield from doctor_services.cluster(profile, store)
+
+
 def examine_store(store: Store, rounds: int, say: Say) -> Iterator[Finding]:
     """What `gan_core.probes` finds.  rounds: of eight writers at once."""
     yield from probe_store(store, say, rounds=rounds)

@@ -26,7 +26,11 @@ def packages(constraints: Path = CONSTRAINTS) -> Finding:
     have = {name: _version(name) for name in PACKAGES}
     told = [f"{name} {have[name] or 'missing'}" for name in PACKAGES]
     found = ", ".join([f"Python {platform.python_version()}", *told])
-    if missing := [name for name in PACKAGES if have[name] is None]:
+    missing = [name for name in PACKAGES if have[name] is None]
+    if missing == ["torch"]:
+        return warning("versions", found, "asks a cluster for jobs (backend: ray-jobs) and trains nothing itself; "
+                                          "pip install -c infra/constraints.txt torch brings the rest")
+    if missing:
         return bad("versions", found, f"install {', '.join(missing)}: pip install -c infra/constraints.txt "
                                       "'gan-pipelines[pipelines]'")
     if not constraints.exists():
@@ -41,16 +45,23 @@ def packages(constraints: Path = CONSTRAINTS) -> Finding:
 
 def processors() -> Finding:
     """CPUs and memory that this process may use."""
-    from gan_core.train.memory import of_host
-
-    cpus, left = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, of_host()
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    left = _memory() if _version("torch") else None
     memory = "memory unknown" if left is None else f"{left / 1e9:.0f} GB of memory free"
     return good("CPUs, memory", f"{cpus} CPUs, {memory}",
                 "a training worker takes a CPU; `gan config show` counts the memory of a run")
 
 
+def _memory() -> int | None:
+    from gan_core.train.memory import of_host  # beside what asks GPUs, which imports torch
+
+    return of_host()
+
+
 def gpus() -> Finding:
     """CUDA devices, with what training on several of them uses."""
+    if _version("torch") is None:
+        return good("GPUs", "not asked, without torch", "a cluster's jobs use those of its own")
     return probed("GPUs", _gpus, "PyTorch's CUDA does not work here: look at the driver (nvidia-smi), and that the "
                                  "version of torch is built for it")
 

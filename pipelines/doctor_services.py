@@ -7,15 +7,20 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from gan_core.errors import ConfigError
 from gan_core.probes.finding import Finding, bad, good, probed, warning
+from gan_core.store import Store
 from pipelines.cluster import connect, stop_ray
 from pipelines.notify import Event, wanted
 from pipelines.profile import RAY_JOBS, Profile
 from pipelines.room import Resources
 from pipelines.send import addresses, send
 from pipelines.server import check_server, configured_server
+
+if TYPE_CHECKING:
+    from pipelines.preflight import Examined
 
 ANSWER_S = 10.0
 TEST_TITLE = "gan doctor: a test message"
@@ -53,6 +58,41 @@ def _jobs(profile: Profile) -> Finding:
     from pipelines.on_ray_jobs import jobs_api
 
     return _with_room(profile, f"takes jobs at {profile.ray.address}", jobs_api(profile).nodes())
+
+
+def cluster(profile: Profile, store: Store) -> Iterator[Finding]:
+    """Its nodes, asked as a run asks them; the store they try is one that they may all reach."""
+    found: list[Finding] = []
+
+    def look() -> Finding:
+        examined = _examined(profile, store)
+        found.extend((*examined.nodes, *examined.of_cluster))
+        nodes = f"{len(examined.nodes)} node{'s' * (len(examined.nodes) != 1)}"
+        return good("preflight", f"{nodes} asked in {examined.seconds:.1f} s", "as before each run there")
+
+    try:
+        yield probed("preflight", look, "no run can work with this profile: see what it says")
+    finally:
+        stop_ray()
+    yield from found
+
+
+def _examined(profile: Profile, store: Store) -> Examined:
+    from pipelines.preflight import Question, examine
+
+    question = Question(need=None, store=store.url, settings=profile.preflight)
+    if profile.backend != RAY_JOBS:
+        connect(profile, workers=1)
+        return examine(question, lambda line: None)
+    from pipelines.on_ray_jobs import environment, jobs_api
+    from pipelines.preflight_job import examined_by_job
+    from pipelines.shipping import runtime_env
+
+    api = jobs_api(profile)
+    given = runtime_env(api, profile, environment(profile), lambda line: None)
+    examined = examined_by_job(api, question, given, lambda line: None)
+    assert examined is not None  # nobody gives it up here
+    return examined
 
 
 def _with_room(profile: Profile, where: str, alive: Sequence[Resources]) -> Finding:

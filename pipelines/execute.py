@@ -30,6 +30,7 @@ from pipelines.records import RunRecord, StageRecord, StageResult, new_record, r
 from pipelines.stages.publish import publish
 
 if TYPE_CHECKING:
+    from gan_core.data.write import Progress
     from gan_core.train.checkpoint import RunPlace
 
 HandleT = TypeVar("HandleT", bound=Handle)
@@ -83,15 +84,15 @@ class Run:
         """Has the record say by which of Prefect's flow runs the run is known, with the next that is written of it."""
         self.record = self.record.model_copy(update={"flow_run": id_})
 
-    def prepare(self) -> Shards:
-        """The data set as shards."""
+    def prepare(self, workers: int | None = None, progress: Progress | None = None) -> Shards:
+        """The data set as shards.  workers: as of `on_ray_data`.  progress: is told how far that is."""
 
         def work(step: Step) -> None:
             from pipelines.on_ray_data import on_ray_data
             from pipelines.stages.prepare import prepare
 
-            place = on_ray_data(self.experiment, self.profile)
-            prepare(self.store, self.experiment, key=step.key, prefix=step.prefix, place=place)
+            place = on_ray_data(self.experiment, self.profile, workers)
+            prepare(self.store, self.experiment, key=step.key, prefix=step.prefix, place=place, progress=progress)
 
         return self._stage("prepare", Shards, work)
 

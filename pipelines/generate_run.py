@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gan_core.addresses import resolve
-from gan_core.errors import ConfigError
-from gan_core.manifest import Manifest, Parent
+from gan_core.errors import ConfigError, StoreError
+from gan_core.manifest import Manifest, Parent, canonical_digest
+from gan_core.published import name_and_version
 from gan_core.store import Store, split_url
 from gan_core.synthetic_set import begin, finished, write_set
 from pipelines.generate_order import Filled, Wish, order_of, parents_of
-from pipelines.profile import Profile
+from pipelines.profile import RAY_JOBS, Profile
 from pipelines.show import console
 
 if TYPE_CHECKING:
@@ -71,23 +73,48 @@ def generate_set(
     """
     started = time.monotonic()
     wish.check()
-    place, prefix = _above(out, workers)
+    jobs = profile.backend == RAY_JOBS
+    place, prefix = _above(out, several=jobs or (workers is not None and workers > 1))
     source, version = resolve(address, store)
     filled = None if wish.fill is None else Filled.at(wish.fill, store)
     parents = parents_of(source, version, filled)
-    there, made = finished(place, prefix, wish.key(parents)), 0
+    key = wish.key(parents)
+    there, made = finished(place, prefix, key), 0
     status = "RUN" if there is None else "REUSED"
-    if there is None:
+    if there is None and jobs:
+        asked = wish if filled is None else wish.model_copy(update={"fill": filled.uri})
+        made = _by_a_job(store, profile, asked, (source, version), place.uri(prefix), key, workers)
+        there = finished(place, prefix, key)
+        if there is None:
+            raise StoreError(f"--out {place.uri(prefix)}: is not there after the job made it on the cluster; an output "
+                             "that this machine and the cluster's reach, such as s3://bucket/synthetic, works")
+    elif there is None:
         there, made = _made(wish, filled, (source, version), (place, prefix), parents, profile, workers)
     return Made(place.uri(prefix), status, round(time.monotonic() - started, 2), made, there)
 
 
-def _above(out: str, workers: int | None) -> tuple[Store, str]:
-    """The store above the output, and the output's name in it."""
+def _by_a_job(
+    store: Store, profile: Profile, wish: Wish, version: tuple[Store, str], out: str, key: str, workers: int | None
+) -> int:
+    """Has a job make the set, or follows the one that does; how many images it made."""
+    from pipelines.on_ray_jobs import OnRayJobs  # imports Ray
+    from pipelines.stage_order import GenerateOrder
+
+    source, prefix = version
+    named = name_and_version(prefix)
+    model = named[0] if named else re.sub(r"[^A-Za-z0-9_-]+", "-", prefix.rpartition("/")[2])  # Ray puts it into URLs
+    return OnRayJobs(profile).carry_out(store, GenerateOrder(
+        profile=profile.in_a_job(), workers=workers, model=model, key=canonical_digest({"set": key, "out": out}),
+        address=source.uri(prefix), out=out, wish=wish,
+    )).images
+
+
+def _above(out: str, several: bool) -> tuple[Store, str]:
+    """The store above the output, and the output's name in it.  several: whether more than one process writes there."""
     above, name = split_url(out)
     if not above or above.endswith(":/"):
         raise ConfigError(f"--out {out}: names no folder of its own; --out {out.rstrip('/')}/synthetic works")
-    if workers is not None and workers > 1 and above.startswith("memory://"):
+    if several and above.startswith("memory://"):
         raise ConfigError(f"--out {out}: lives in one process, and workers are several; --out ./synthetic works")
     return Store(above), name
 

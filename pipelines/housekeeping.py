@@ -12,6 +12,7 @@ taken.
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,7 +20,7 @@ from datetime import datetime, timedelta
 from gan_core.errors import DamagedFile
 from gan_core.manifest import CLAIM, MANIFEST, Manifest, read_manifest
 from gan_core.published import model_names, whole_versions
-from gan_core.store import Entry, Store
+from gan_core.store import STAGING, Entry, Store
 from pipelines.admission import admitted_versions
 from pipelines.keys import FEATURES, FOLDERS, PREFIX_CHARS, REFERENCES
 from pipelines.models import find_artefact
@@ -61,6 +62,16 @@ def survey(store: Store, keep_checkpoints: int = 1) -> list[Item]:
         for name, files in sorted(_by_folder(entries).items()):
             items += _of_artefact(store, kind, f"{kind}/{name}", files, needed, keep_checkpoints)
     return [*items, *_begun(store)]
+
+
+def time_of(store: Store) -> datetime:
+    """What time it is by the clock that dates the store's objects; this machine's may be an hour ahead."""
+    probe = f"{STAGING}/clock-{uuid.uuid4().hex}"
+    store.write(probe, b"")
+    try:
+        return store.entries(probe)["."].modified
+    finally:
+        store.delete(probe)
 
 
 def garbage(items: Sequence[Item], age: timedelta, now: datetime) -> list[Item]:

@@ -9,6 +9,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
+from gan_core.errors import Interrupted
+
 INTERRUPTED = 128 + signal.SIGINT  # as shells report a command that Ctrl-C ended
 
 
@@ -21,15 +23,22 @@ def end_interrupted(how_it_goes_on: str, by: KeyboardInterrupt | None = None) ->
     _end(signal.SIGTERM if isinstance(by, Terminated) else signal.SIGINT, how_it_goes_on)
 
 
+class Detached(Interrupted):
+    """Whoever followed work on another machine left it there, at work: that is what was asked for."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, exit_code=0)
+
+
 class StopSignals:
     """While the block runs, the first SIGINT or SIGTERM is remembered and the second ends this process at once.
 
-    In another thread than the main one it hears nothing: Python has signals there alone.
+    advice: what is said then.  In another thread than the main one it hears nothing: Python has signals there alone.
     """
 
     def __init__(self, how_it_goes_on: str) -> None:
         self.number = 0
-        self._advice = how_it_goes_on
+        self.advice = how_it_goes_on
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopSignals:
@@ -47,7 +56,7 @@ class StopSignals:
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         if self.number:
-            _end(number, self._advice)
+            _end(number, self.advice)
         self.number = number
 
 

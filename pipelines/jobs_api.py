@@ -5,6 +5,7 @@ The token, where the cluster wants one, is read by Ray from RAY_AUTH_MODE and RA
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -35,6 +36,22 @@ class Client(JobSubmissionClient):
 
     def _do_request(self, method: str, endpoint: str, **options: Any) -> requests.Response:
         return super()._do_request(method, endpoint, **{"timeout": ANSWER_S, **options})
+
+    def bring(self, content: bytes) -> tuple[str, bool]:
+        """Has the cluster keep a zip until a job uses it: its URI, and whether the cluster had it before.
+
+        Ray's own way zips a folder by rules of its own, and only after a job was asked for.
+        """
+        name = f"_ray_pkg_{hashlib.sha1(content).hexdigest()}.zip"  # as Ray names what it keeps
+        where = f"/api/packages/gcs/{name}"
+        found = self._do_request("GET", where)
+        if found.status_code not in (200, 404):
+            self._raise_error(found)
+        if found.status_code == 404:
+            answer = self._do_request("PUT", where, data=content)
+            if answer.status_code != 200:
+                self._raise_error(answer)
+        return f"gcs://{name}", found.status_code == 200
 
     @property
     def cluster_version(self) -> str:
@@ -77,12 +94,19 @@ class JobsApi:
         """What the cluster knows of a job; None when it does not know it."""
         return self._asked(lambda: _known(lambda: self.client.get_job_info(job)))
 
-    def submit(self, job: str, entrypoint: str, environment: dict[str, str]) -> bool:
+    def all(self) -> list[JobDetails]:
+        """What the cluster knows of its jobs, those that ended too."""
+        return self._asked(lambda: list(self.client.list_jobs()))
+
+    def bring(self, content: bytes) -> tuple[str, bool]:
+        """As Client.bring."""
+        return self._asked(lambda: self.client.bring(content))
+
+    def submit(self, job: str, entrypoint: str, runtime_env: dict[str, Any]) -> bool:
         """Starts a job.  False when the cluster has one of that name already."""
         def ask() -> bool:
             try:
-                self.client.submit_job(entrypoint=entrypoint, submission_id=job,
-                                       runtime_env={"env_vars": environment})
+                self.client.submit_job(entrypoint=entrypoint, submission_id=job, runtime_env=runtime_env)
             except RuntimeError as error:
                 if "already exists" in str(error):
                     return False

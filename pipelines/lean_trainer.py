@@ -12,9 +12,12 @@ from __future__ import annotations
 from typing import Any
 
 import ray
+from ray._private import state
+from ray.train.v2._internal.callbacks import placement_group_callback
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2._internal.execution.context import TrainRunContext
+from ray.train.v2._internal.execution.controller import placement_group_cleaner
 from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
@@ -39,8 +42,25 @@ class LeanTrainer(TorchTrainer):
         return super()._initialize_and_run_controller(**parts)
 
 
+class _Cleaner(placement_group_cleaner.PlacementGroupCleaner):
+    """Ray's own, which asks the dashboard whether the controller lives, and frees nothing where none answers."""
+
+    def start_monitoring(self) -> bool:
+        vars(placement_group_cleaner)["is_actor_alive"] = _is_alive
+        return bool(super().start_monitoring())
+
+
+def _is_alive(actor_id: str, timeout: float) -> bool:
+    """Whether an actor lives, by the word of the cluster's control service, which every cluster has."""
+    return bool(state.actors(actor_id).get("State") != "DEAD")
+
+
 class _CleanerThatIsKilled(PlacementGroupCleanerCallback):
     """Frees the workers' room should the controller be killed; a run that ends well does not wait for it."""
+
+    def after_controller_start(self, train_run_context: TrainRunContext) -> None:
+        vars(placement_group_callback)["PlacementGroupCleaner"] = _Cleaner
+        super().after_controller_start(train_run_context)
 
     def _stop_cleaner(self) -> None:
         """Ray's own way asks it to end and waits: its thread does not answer, and 12 s pass."""

@@ -24,6 +24,7 @@ from gan_core.config import Config, EvaluateConfig, key_fields
 from gan_core.data.shards import Shards as Data
 from gan_core.errors import DamagedFile
 from gan_core.manifest import artefact, missing_files, read_manifest, read_named
+from gan_core.metrics.domain import one_thread
 from gan_core.metrics.evidence import Images, See
 from gan_core.metrics.look import BLOCK, Block, Looked, blocks_of, joined, look
 from gan_core.metrics.seen import features_by
@@ -50,8 +51,12 @@ class Sight(Config):
     digests: tuple[str, ...] = ()
 
     def look(self, block: Block) -> Looked:
-        """In this process, which opens generator and networks once."""
-        return look(block, *_opened(self.model_dump_json()))
+        """In this process, which opens generator and networks once.
+
+        On one thread: sums do not depend on how many cores whoever looks has.
+        """
+        with one_thread():
+            return look(block, *_opened(self.model_dump_json()))
 
 
 Place = Callable[[Sight, Iterable[Block], int], Iterator[Looked]]

@@ -31,6 +31,7 @@ from pipelines.children import Child, Children
 from pipelines.keys import STAGES
 from pipelines.options import SETTINGS
 from pipelines.plan import Action, Step, read_all_data
+from pipelines.profile import load_profile
 from pipelines.run import Opened, open_to_run
 from pipelines.server import configured_server
 from pipelines.turns import Turns, results_of
@@ -93,11 +94,13 @@ class Asked:
     profile: str | None = None
     remake: tuple[str, ...] = ()
     verify_data: bool = False
+    ray_address: str | None = None
 
     def words(self) -> list[str]:
         """The same for a child, but for the settings."""
-        profile = ["--profile", self.profile] if self.profile else []
-        return ["--store", self.store, *profile, *(word for stage in self.remake for word in ("--remake", stage))]
+        given = {"--profile": self.profile, "--ray-address": self.ray_address}
+        where = [word for option, value in given.items() if value for word in (option, value)]
+        return ["--store", self.store, *where, *(word for stage in self.remake for word in ("--remake", stage))]
 
 
 class View(Protocol):
@@ -224,7 +227,7 @@ def _open(path: str, chosen: Combination, asked: Asked, verified: set[str]) -> C
     base = str(with_overrides(read_yaml(path), here).get("name", ""))
     name = name_of(base, chosen) if chosen else base
     here += [f"name={json.dumps(name)}"] if chosen else []
-    opened = open_to_run(path, asked.store, here, asked.profile, asked.remake)
+    opened = open_to_run(path, asked.store, here, load_profile(asked.profile, asked.ray_address), asked.remake)
     cell = Cell(path, chosen, tuple(here), name, opened)
     data = canonical_digest(key_fields(opened.experiment.data))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -16,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from ray.exceptions import RayError
-from ray.train.torch import TorchConfig
+from ray.train.v2._internal.exceptions import WorkerGroupStartupTimeoutError
 from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.exceptions import TrainingFailedError
 
@@ -24,7 +25,6 @@ from gan_core.config import Elastic, Experiment
 from gan_core.errors import Interrupted, ProgramFailed, WorkersFailed
 from gan_core.manifest import MANIFEST, Parent
 from gan_core.train.checkpoint import RunPlace, position_of
-from gan_core.train.patience import WORKERS_WAIT_S
 from pipelines.cluster import connect
 from pipelines.interrupt import StopSignals
 from pipelines.lean_trainer import LeanTrainer
@@ -37,6 +37,7 @@ from pipelines.ray_controller import (
     of_the_program,
     what_was_lost,
 )
+from pipelines.ray_network import NetworkedTorch
 from pipelines.ray_worker import raise_recorded, train_on_worker
 from pipelines.room import Placed
 from pipelines.stop import ask_to_stop
@@ -102,8 +103,9 @@ def _trainer(run: Start, placed: Placed, made_from: Mapping[str, Any], bookkeepi
             "threads": placed.cpus,
             "fit_id": run.fit_id,
             "attempts": run.attempts,
+            "metrics": run.profile.ray.address is not None,  # Ray of this machine alone is watched by nobody
         },
-        torch_config=TorchConfig("nccl" if placed.gpus else "gloo", timeout_s=int(WORKERS_WAIT_S)),
+        torch_config=NetworkedTorch.of("nccl" if placed.gpus else "gloo", ray_config.network),
         scaling_config=ScalingConfig(
             num_workers=placed.workers,
             use_gpu=bool(placed.gpus),
@@ -113,7 +115,10 @@ def _trainer(run: Start, placed: Placed, made_from: Mapping[str, Any], bookkeepi
         run_config=RunConfig(
             name=place.key,
             storage_path=bookkeeping,
-            failure_config=FailureConfig(max_failures=ray_config.worker_retries),
+            failure_config=FailureConfig(
+                max_failures=ray_config.worker_retries,
+                controller_failure_limit=math.ceil(ray_config.room_wait_s / start_s(run.profile, run.experiment)),
+            ),
             callbacks=own,
         ),
     )
@@ -153,6 +158,10 @@ class Start:
 
     def given_up(self, error: Exception) -> WorkersFailed | ProgramFailed:
         """What to raise when restarts brought the run no further."""
+        if isinstance(getattr(error, "controller_failure", None), WorkerGroupStartupTimeoutError):
+            waited = self.profile.ray.room_wait_s
+            return WorkersFailed(f"no room for the workers came free within {waited:g} s; see who holds it, by `ray "
+                                 f"status` on the head, or raise the profile's ray.room_wait_s; {GOES_ON}")
         failures = getattr(error, "worker_failures", None) or {0: error}
         lost = what_was_lost(failures)
         if of_the_program(failures):
@@ -195,14 +204,18 @@ def _newest(place: RunPlace) -> int:
     return NO_CHECKPOINT
 
 
+def start_s(profile: Profile, experiment: Experiment) -> float:
+    """Seconds that Ray Train waits for room for the workers before it counts the nodes again."""
+    elastic = isinstance(experiment.train.workers, Elastic)
+    return profile.ray.start_timeout_s or (ELASTIC_START_S if elastic else FIXED_START_S)
+
+
 @contextmanager
 def _environment(profile: Profile, experiment: Experiment) -> Iterator[None]:
     """What Ray Train reads from the environment of whoever starts a run; what is set there already stays."""
-    elastic = isinstance(experiment.train.workers, Elastic)
-    start_s = profile.ray.start_timeout_s or (ELASTIC_START_S if elastic else FIXED_START_S)
     wanted = {
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": str(profile.ray.poll_s),
-        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(start_s),
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": str(start_s(profile, experiment)),
         # its watcher is a process more, and nothing takes this machine away from under its own Ray
         "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0" if profile.ray.address is None else "1",
         "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": str(profile.ray.preemption_poll_s),

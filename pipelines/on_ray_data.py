@@ -21,11 +21,13 @@ from gan_core.errors import GanError, WorkersFailed
 from gan_core.store import Store
 from pipelines.cluster import connect
 from pipelines.profile import Profile
+from pipelines.silence import Silent, heard_in_time
 from pipelines.worker_errors import as_text, from_text
 
 if TYPE_CHECKING:
     from ray import ObjectRef
 
+INDEX_S = 600.0  # that a worker has to get the index, of some hundred MB at most, from the process that asks
 HERE = 4  # parts up to which starting workers costs more than they save
 
 
@@ -65,10 +67,14 @@ def _stream(
         partial(_write, index=index), num_cpus=1, compute=ray.data.TaskPoolStrategy(size=workers)
     )
     try:
-        for row in written.iter_rows():
+        for row in heard_in_time(written.iter_rows(), profile.ray.silent_s):
             if row["error"]:
                 raise from_text(row["error"])
             yield Written.model_validate_json(row["written"])
+    except Silent:
+        raise WorkersFailed(f"no part of the data was prepared for {profile.ray.silent_s:g} s; see whether the cluster "
+                            "has free CPUs, by `ray status` on the head; the same command goes on with the parts that "
+                            "are missing") from None
     except RayError as error:
         raise WorkersFailed(f"a worker that prepares the data failed: {_last_line(error)}; the same command goes on "
                             "with the parts that are missing") from error
@@ -89,7 +95,7 @@ def _write(row: dict[str, Any], index: ObjectRef[Index] | None) -> dict[str, str
     try:
         writer = _writer(**job)
         if index is not None and isinstance(writer.source, ItemSource):
-            remember_index(writer.source, ray.get(index))
+            remember_index(writer.source, ray.get(index, timeout=INDEX_S))
         written = writer.write(Part.model_validate_json(row["part"]))
     except GanError as error:
         return {"written": "", "error": as_text(error)}

@@ -75,7 +75,11 @@ def _spread(
                     break
             if not waiting:
                 return
-            done, waiting = ray.wait(waiting)
+            done, waiting = ray.wait(waiting, timeout=profile.ray.silent_s)
+            if not done:
+                raise WorkersFailed(f"no shard was made for {profile.ray.silent_s:g} s; see whether the cluster has "
+                                    "free CPUs, by `ray status` on the head; the same command goes on with the shards "
+                                    "that are missing")
             for one in done:
                 written = _result(ray.get(one))
                 tell(written.examples)

@@ -1,7 +1,8 @@
 """Blocks of images looked at by Ray tasks, as many at a time as the cluster has CPUs.
 
 Starting workers takes seconds, so the first blocks are looked at here: only where the rest would take longer than that
-are they spread.  What comes of a block is the same wherever it is looked at.
+are they spread.  What comes of a block is the same wherever it is looked at.  A block whose worker dies is looked at
+again by another, three times.
 """
 
 from __future__ import annotations
@@ -63,15 +64,14 @@ def _spread(profile: Profile, sight: Sight, blocks: Iterator[Block]) -> Iterator
 
     task = ray.remote(num_cpus=1)(_look)
     told = sight.model_dump_json()
-    most = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
     waiting: deque[ObjectRef[Looked | str]] = deque()
     try:
         for block in blocks:
             waiting.append(task.remote(told, block))
-            if len(waiting) >= most:
-                yield _result(ray.get(waiting.popleft()))
+            if len(waiting) >= AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1))):  # nodes come and go
+                yield _result(ray.get(waiting.popleft(), timeout=profile.ray.silent_s))
         while waiting:
-            yield _result(ray.get(waiting.popleft()))
+            yield _result(ray.get(waiting.popleft(), timeout=profile.ray.silent_s))
     except RayError as error:
         last = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
         raise WorkersFailed(f"a worker that looks at images failed: {last}; run the same command again") from error

@@ -54,6 +54,12 @@ ProfileOption = Annotated[
     str | None, typer.Option("--profile", metavar="NAME|FILE", envvar="GAN_PROFILE",
                              help="Where to run: configs/profiles/NAME.yaml.")
 ]
+RayAddressOption = Annotated[
+    str | None,
+    typer.Option("--ray-address", metavar="URL|HOST:PORT", show_default=False,
+                 help="The Ray cluster, instead of the profile's: http://head:8265 takes the work as jobs, head:6379 "
+                      "is joined."),
+]
 PluginOption = Annotated[
     list[str] | None,
     typer.Option("--plugin", metavar="FILE.py", help="A file that defines a data set's class; repeatable.",

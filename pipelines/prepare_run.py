@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gan_core.errors import ConfigError
-from gan_core.manifest import Manifest, read_manifest
+from gan_core.errors import ConfigError, StoreError
+from gan_core.manifest import MANIFEST, Manifest, read_manifest
 from gan_core.store import Store
 from pipelines.cluster import ray_for_a_while
 from pipelines.counting import counting
+from pipelines.models import now
 from pipelines.on_ray_data import on_ray_data
-from pipelines.plan import Action
+from pipelines.plan import Action, Step
+from pipelines.profile import RAY_JOBS
+from pipelines.records import StageResult, new_record, record_path, write_record
 from pipelines.run import Opened
 from pipelines.show import console
 from pipelines.stages.prepare import prepare
@@ -49,19 +53,55 @@ def prepare_dataset(opened: Opened, workers: int | None = None) -> Prepared:
     workers: parts prepared at one time; as many as there are CPUs when None.  DataError names what does not fit.
     """
     store, started = opened.store, time.monotonic()
-    if workers is not None and workers > 1 and store.url.startswith("memory://"):
+    several = opened.profile.backend == RAY_JOBS or (workers is not None and workers > 1)
+    if several and store.url.startswith("memory://"):
         raise ConfigError(f"--store {store.url}: lives in one process, and workers are several; --store ./store works")
     store.check_writable()
     store.sweep()
     step = opened.planner.step("prepare", {})
     if step.action is not Action.REUSE:
-        place = on_ray_data(opened.experiment, opened.profile, workers)
-        with ray_for_a_while(), counting("preparing", "items") as progress:
-            prepare(store, opened.experiment, key=step.key, prefix=step.prefix, place=place, progress=progress)
+        (_by_a_job if opened.profile.backend == RAY_JOBS else _here)(opened, step, workers)
     manifest = read_manifest(store, step.prefix)
-    assert manifest is not None, "the stage ended well, so its manifest is there"
+    if manifest is None:
+        raise StoreError(f"{store.uri(step.prefix)}/{MANIFEST} is not there after preparation; was it removed "
+                         "meanwhile?")
     status = "REUSED" if step.action is Action.REUSE else "RUN"
     return Prepared(store.uri(step.prefix), status, round(time.monotonic() - started, 2), manifest)
+
+
+def _here(opened: Opened, step: Step, workers: int | None) -> None:
+    place = on_ray_data(opened.experiment, opened.profile, workers)
+    with ray_for_a_while(), counting("preparing", "items") as progress:
+        prepare(opened.store, opened.experiment, key=step.key, prefix=step.prefix, place=place, progress=progress)
+
+
+def _by_a_job(opened: Opened, step: Step, workers: int | None) -> None:
+    """The job that `gan run` would submit; one that is at work is followed, whoever began it."""
+    from pipelines.on_ray_jobs import OnRayJobs  # imports Ray
+    from pipelines.stage_order import Order
+
+    OnRayJobs(opened.profile).carry_out(opened.store, Order(
+        stage=step.stage, profile=opened.profile.in_a_job(), experiment=opened.experiment.as_json(), record=step.record,
+        workers=workers, counts=True,
+    ))
+
+
+def record_prepared(opened: Opened, status: str, seconds: float) -> None:
+    """Writes down that an experiment's data was prepared, as `gan run` does of all its stages."""
+    store, started = opened.store, datetime.now(UTC) - timedelta(seconds=seconds)
+    step = opened.planner.step("prepare", {})
+    result = StageResult(name="prepare", status=status, seconds=seconds, uri=store.uri(step.prefix))
+    record = new_record(
+        opened.experiment.as_json(),
+        started,
+        by="gan dataset prepare",
+        store=store.url,
+        stages={"prepare": step.record},
+        results=(result,),
+        outcome="done",
+        ended=now(),
+    )
+    write_record(store, record_path(opened.experiment.name, started), record)
 
 
 def say_prepared(store: Store, prepared: Prepared) -> None:

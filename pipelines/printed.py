@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from pipelines.run import Outcome
+    from pipelines.outcome import Outcome
 
 
 def print_json(value: object) -> None:

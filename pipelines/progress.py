@@ -17,6 +17,7 @@ from rich.table import Table
 from gan_core.config import Experiment
 from gan_core.manifest import NOTES
 from gan_core.store import Store
+from pipelines import asking
 from pipelines.follow import Follower, Progress, Row, Speed
 from pipelines.records import read_record
 from pipelines.run_log import RunLog
@@ -195,10 +196,12 @@ class _Bars(View):
     def __enter__(self) -> _Bars:
         self._live = Live(Bar(self.shown), console=self.out, transient=True, refresh_per_second=8)
         self._live.__enter__()
+        asking.moving = self._live
         self.out.show_cursor(True)  # a second Ctrl-C ends the process as it is, and would leave the cursor hidden
         return self
 
     def __exit__(self, *error: object) -> None:
+        asking.moving = None
         self._live.__exit__(None, None, None)
 
 

@@ -55,7 +55,7 @@ def pull(store: Store, prefix: str, folder: Path, only: str | None = None) -> Pu
         return Pulled(uri, folder, manifest, fetched=False)
     _check_folder(folder)
     _check_room(folder.parent, manifest, uri)
-    with _beside(folder) as built, no_room(str(folder)):
+    with _beside(folder) as built, no_room(str(folder), folder):
         _download(store, prefix, built, manifest)
         (built / MANIFEST).write_text(manifest.model_dump_json(indent=1))
         flush(built / MANIFEST)

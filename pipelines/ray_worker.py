@@ -23,40 +23,15 @@ from gan_core.train.checkpoint import RunPlace
 from gan_core.train.loop import fit
 from gan_core.train.measure import Compare
 from gan_core.train.patience import PatientStore
-from gan_core.train.report import Command, Trouble
 from pipelines.features import fd_domain_in, figures_in
+from pipelines.json_log import JsonLog, is_wanted
+from pipelines.keys import PREFIX_CHARS
+from pipelines.ray_reporter import RayReporter
 from pipelines.stop import Orders
+from pipelines.training_metrics import TrainingMetrics
 from pipelines.worker_errors import as_text, from_text
 
 _here: RayReporter | None = None  # of the rank that this process is
-
-
-class RayReporter:
-    """The core's reporter on a Ray worker: every rank reports at checkpoints, without an upload.
-
-    orders: on rank 0, what is asked from outside.  saved: where the newest checkpoint is, or will soon be.
-    """
-
-    def __init__(self, orders: Orders | None) -> None:
-        self.orders = orders
-        self.saved = ""
-
-    def scalars(self, position: int, values: Mapping[str, float]) -> None:
-        """The curves are in the store; whoever watches reads them there."""
-
-    def trouble(self, position: int, trouble: Trouble) -> None:
-        """The store has it; whoever watches reads it there."""
-
-    def note(self, text: str) -> None:
-        if self.orders is not None:
-            self.orders.say(text)
-
-    def checkpoint(self, position: int, saved: str) -> None:
-        self.saved = saved
-        ray.train.report({"position": position, "checkpoint": saved})
-
-    def command(self) -> Command:
-        return self.orders.command() if self.orders is not None else Command.CONTINUE
 
 
 def train_on_worker(config: dict[str, Any]) -> bool:
@@ -67,13 +42,15 @@ def train_on_worker(config: dict[str, Any]) -> bool:
     place = RunPlace(store, config["prefix"], config["key"])
     # Ray restarts after any error; this one would only come again
     raise_recorded(replace(place, store=patient), config["fit_id"])
-    lead = ray.train.get_context().get_world_rank() == 0
-    orders = Orders(Store(config["store"]), place.prefix, config["fit_id"], _preemption) if lead else None
-    _here = RayReporter(orders)
+    rank, name = ray.train.get_context().get_world_rank(), config["experiment"]["name"]
+    orders = Orders(Store(config["store"]), place.prefix, config["fit_id"], _preemption) if rank == 0 else None
+    metrics = TrainingMetrics(name, place.key[:PREFIX_CHARS]) if rank == 0 and config["metrics"] else None
+    log = JsonLog(name, "train", place.key[:PREFIX_CHARS], rank=rank) if is_wanted() else None
+    _here = RayReporter(orders, metrics, log)
     if orders is not None and place.newest_attempt() > config["attempts"]:
         orders.say(_goes_on(place))
     try:
-        with orders or nullcontext():
+        with orders or nullcontext(), log.telling() if log else nullcontext():
             return fit(
                 experiment_from(config["experiment"]),
                 open_shards(patient, config["shards"]),

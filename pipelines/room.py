@@ -34,18 +34,34 @@ class Placed:
         wanted, cpus = experiment.train.workers, profile.cpus_per_worker
         elastic = isinstance(wanted, Elastic)
         least = wanted.min if isinstance(wanted, Elastic) else wanted
-        gpus = int(sum(int(node.get("GPU", 0)) for node in nodes) >= least)
-        room = sum(_room(node, cpus, gpus) for node in nodes)
+        gpus = gpus_of_each(nodes, least, profile)
+        room = sum(room_on(node, cpus, gpus) for node in nodes)
         if room < least:
             field = "train.workers.min" if elastic else "train.workers"
-            has = sum(node.get("CPU", 0) for node in nodes)
+            kind, each = ("GPU", gpus) if gpus and total(nodes, "GPU") < least else ("CPU", cpus)
             advice = f"{field}={room} fits" if room else "add a node, or lower the profile's cpus_per_worker"
-            raise ConfigError(f"{field}={least} asks for {least * cpus} CPUs and the cluster has {has:.0f} in "
-                              f"{len(nodes)} node{'s' * (len(nodes) != 1)}; {advice}")
+            if kind == "GPU":
+                advice += ", or the profile's gpus_per_worker: 0 trains on CPUs"
+            raise ConfigError(f"{field}={least} asks for {least * each} {kind}s and the cluster has "
+                              f"{total(nodes, kind):.0f} in {len(nodes)} node{'s' * (len(nodes) != 1)}; {advice}")
         return Placed((wanted.min, wanted.max) if isinstance(wanted, Elastic) else wanted, cpus, gpus)
 
 
-def _room(node: Resources, cpus: int, gpus: int) -> int:
-    """Workers that one node has room for; a worker is not split over nodes."""
+def gpus_of_each(nodes: Sequence[Resources], least: int, profile: Profile) -> int:
+    """GPUs of a training process.  Where the profile leaves it open: one on a cluster that has any; on this machine one
+    where there are enough for all, and else its CPUs train.
+    """
+    if profile.gpus_per_worker is not None:
+        return profile.gpus_per_worker
+    return int(total(nodes, "GPU") >= (least if profile.ray.address is None else 1))
+
+
+def total(nodes: Sequence[Resources], kind: str) -> float:
+    """What all nodes have of it."""
+    return sum(node.get(kind, 0) for node in nodes)
+
+
+def room_on(node: Resources, cpus: int, gpus: float) -> int:
+    """Training processes that one node has room for; none is split over nodes."""
     by_cpu = int(node.get("CPU", 0) // cpus)
-    return min(by_cpu, int(node.get("GPU", 0))) if gpus else by_cpu
+    return min(by_cpu, int(node.get("GPU", 0) / gpus + 1e-9)) if gpus else by_cpu

@@ -7,19 +7,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from gan_core.config import Experiment, experiment_from, read_yaml, with_overrides
-from gan_core.errors import ConfigError, GanError, GateRefused
+from gan_core.errors import ConfigError, GateRefused
 from gan_core.store import Store
 from pipelines.attempt import attempt
-from pipelines.cluster import ray_for_a_while, start_ray
+from pipelines.cluster import connect, ray_for_a_while, start_ray
 from pipelines.heartbeats import HEARTBEATS
 from pipelines.keys import STAGES
 from pipelines.models import now
 from pipelines.notify import tell_outcome
+from pipelines.outcome import Outcome
 from pipelines.plan import Action, Planner, Step
-from pipelines.profile import Profile, load_profile
+from pipelines.profile import RAY_JOBS, Profile
 from pipelines.progress import following
 from pipelines.records import StageResult, new_record, record_path, write_record
 from pipelines.server import TemporaryServer, check_server, configured_server
@@ -36,45 +36,21 @@ class Opened:
     planner: Planner
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of each stage; error: why the run did not end well, or the gate refused."""
-
-    results: tuple[StageResult, ...]
-    published: str | None
-    error: GanError | None
-
-    def as_json(self) -> dict[str, Any]:
-        """{"stages": [{"name", "status", "seconds", "uri", "trained"?}], "published": uri}."""
-        return {"stages": self.stages(), "published": self.published}
-
-    def stages(self) -> list[dict[str, Any]]:
-        """Each stage's result as plain values."""
-        return [result.model_dump(mode="json", exclude_none=True) for result in self.results]
-
-    def made(self, store: Store) -> tuple[tuple[str, str, str], ...]:
-        """(what it is, prefix, file below it) of what a person looks at first."""
-        if self.published is None:
-            return ()
-        prefix = self.published.removeprefix(f"{store.url}/")
-        return ("sample grid", prefix, "samples.png"), ("report", prefix, "report.html"), ("bundle", prefix, "")
-
-
 def open_experiment(
-    path: str, store: str, overrides: Iterable[str], profile: str | None, remake: Iterable[str],
+    path: str, store: str, overrides: Iterable[str], profile: Profile, remake: Iterable[str],
     stages: tuple[str, ...] = STAGES,
 ) -> Opened:
     """Reads and checks everything that a plan needs.  ConfigError for what cannot work.  stages: that it may have."""
-    experiment, loaded = with_profile(path, overrides, profile)
+    experiment = with_profile(path, overrides, profile)
     for stage in remake:
         if stage not in stages:
             raise ConfigError(f"--remake {stage}: no such stage; known: {', '.join(stages)}")
     place = Store(store)
-    return Opened(experiment, loaded, place, Planner(place, experiment, frozenset(remake)))
+    return Opened(experiment, profile, place, Planner(place, experiment, frozenset(remake)))
 
 
 def open_to_run(
-    path: str, store: str, overrides: Iterable[str], profile: str | None, remake: Iterable[str],
+    path: str, store: str, overrides: Iterable[str], profile: Profile, remake: Iterable[str],
     stages: tuple[str, ...] = STAGES,
 ) -> Opened:
     """An experiment on a store that several processes can write to."""
@@ -91,14 +67,13 @@ def make_ready(store: Store) -> None:
     store.sweep()
 
 
-def with_profile(path: str, overrides: Iterable[str], profile: str | None) -> tuple[Experiment, Profile]:
+def with_profile(path: str, overrides: Iterable[str], profile: Profile) -> Experiment:
     """The experiment with the profile's number of workers, unless `--set` names one."""
-    loaded = load_profile(profile)
-    return experiment_from(with_overrides(read_yaml(path), [*loaded.overrides, *overrides]), where=path), loaded
+    return experiment_from(with_overrides(read_yaml(path), [*profile.overrides, *overrides]), where=path)
 
 
 def run_experiment(
-    path: str, store: str, overrides: Iterable[str], profile: str | None, remake: Iterable[str]
+    path: str, store: str, overrides: Iterable[str], profile: Profile, remake: Iterable[str]
 ) -> Outcome:
     """One run, shown as it goes.  ConfigError before anything starts; later errors are in the outcome."""
     return run_opened(open_to_run(path, store, overrides, profile, remake), by="gan run")
@@ -150,6 +125,7 @@ def _run_flow(opened: Opened, steps: list[Step], by: str) -> Outcome:
         ray_beside(opened, trains),
         following(store, experiment, made.path, "starting Prefect and Ray", made.log),
     ):
+        refuse_unfit(opened, "train" if trains else "")
         server = TemporaryServer.start() if url is None else None
         if server is None:
             os.environ.update({name: os.environ.get(name, value) for name, value in HEARTBEATS.items()})
@@ -188,3 +164,20 @@ def ray_beside(opened: Opened, wanted: bool, workers: int | None = None) -> Iter
         if wanted:
             start_ray(opened.profile, workers or opened.experiment.train.most_workers)
         yield
+
+
+def refuse_unfit(opened: Opened, stage: str) -> None:
+    """Looks at the cluster that this process joins before anything starts there, where it is not this machine's own.
+
+    stage: `train` or `tune`, which has to find room; '' where nothing works there.  Errors as of `preflight.heed`.  A
+    cluster that takes jobs is looked at before the first one is submitted.
+    """
+    profile = opened.profile
+    if not stage or profile.ray.address is None or profile.backend == RAY_JOBS or not profile.preflight.enabled:
+        return
+    from pipelines.preflight import Question, examine, heed  # asks Ray, which takes a second to import
+    from pipelines.preflight_room import Need
+
+    connect(profile, opened.experiment.train.most_workers)
+    need = Need.of(stage, opened.experiment, profile)
+    heed(examine(Question.of(opened.store, opened.experiment, need, profile.preflight)))

@@ -22,7 +22,7 @@ from pipelines.records import RunRecord, read_record, run_name
 from pipelines.run_log import log_path
 
 if TYPE_CHECKING:
-    from pipelines.run import Outcome
+    from pipelines.outcome import Outcome
 
 RUNNING, LOST = "running", "lost"
 LATEST = "latest"
@@ -140,9 +140,9 @@ def retry(store: Store, run: Listed, from_: str | None) -> Outcome:
     from_: the first stage to be made anew; without one, what the run was asked to make again and did not.  ConfigError
     for no stage.
     """
+    from pipelines import evaluate_run, train_run
     from pipelines.plan import Planner
     from pipelines.run import Opened, make_ready, run_opened
-    from pipelines.train_run import train_opened
     from pipelines.tuning.run import STAGES as STAGES_OF_SEARCH
     from pipelines.tuning.run import search_steps, tune_opened
 
@@ -157,7 +157,12 @@ def retry(store: Store, run: Listed, from_: str | None) -> Outcome:
     make_ready(store)
     if record.searches:
         return tune_opened(opened, search_steps(opened))
-    return train_opened(opened, record.by) if record.by == "gan train" else run_opened(opened, "gan runs retry")
+    match record.by:
+        case train_run.BY:
+            return train_run.train_opened(opened)
+        case evaluate_run.BY:
+            return evaluate_run.evaluate_opened(opened)
+    return run_opened(opened, "gan runs retry")
 
 
 def _listed(store: Store, path: str, record: RunRecord, holder_of: Callable[[str], Holder | None]) -> Listed:

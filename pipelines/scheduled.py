@@ -140,7 +140,7 @@ def _publish(opened: Opened, stack: ExitStack, made: Attempt) -> Published:
     from pipelines.execute import Run
     from pipelines.flow import stages
     from pipelines.progress import following
-    from pipelines.run import ray_beside
+    from pipelines.run import ray_beside, refuse_unfit
 
     opened.store.check_writable()
     opened.store.sweep()
@@ -148,6 +148,7 @@ def _publish(opened: Opened, stack: ExitStack, made: Attempt) -> Published:
     trains = any(step.stage == "train" and step.action is not Action.REUSE for step in steps)
     stack.enter_context(ray_beside(opened, trains))
     stack.enter_context(following(opened.store, opened.experiment, made.path, "starting Ray", made.log))
+    refuse_unfit(opened, "train" if trains else "")
     return stages(Run.of(opened.experiment.as_json(), opened.store.url, opened.profile.model_dump(mode="json"),
                          remake=tuple(opened.planner.remake), path=made.path))
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gan_core.config import Experiment
+from gan_core.config import Bound, Experiment
 from gan_core.options.gate import Rule, rules_of
 from gan_core.published import name_and_version
 from gan_core.store import Store
@@ -24,8 +24,8 @@ from pipelines.models import Standard, read_verdict
 from pipelines.plan import Action, Step
 
 if TYPE_CHECKING:
+    from pipelines.outcome import Outcome
     from pipelines.records import StageResult
-    from pipelines.run import Outcome
 
 COLOURS = {"RUN": "green", "REUSED": "cyan", "REUSE": "cyan", "RESUMED": "yellow", "RESUME": "yellow",
            "DEPENDS": "magenta", "FAILED": "red", "STOPPED": "yellow", "DONE": "green", "REFUSED": "red",
@@ -75,15 +75,16 @@ def result_table(store: Store, experiment: Experiment, outcome: Outcome) -> None
     out.print(_stages_table(store, outcome))
     out.print()
     out.print(f"{'store':<12} {store.url}", soft_wrap=True)
-    for what, prefix, file in outcome.made(store):
-        out.print(f"{what:<12} {_place(store, prefix, file)}", soft_wrap=True)
-    if outcome.published is None:
+    for what, at, file in outcome.made(store):
+        out.print(f"{what:<12} {_place(store, at, file)}", soft_wrap=True)
+    prefix = outcome.scores(store)
+    if prefix is None:
         return
-    prefix = outcome.published.removeprefix(f"{store.url}/")
     metrics = json.loads(store.read(f"{prefix}/metrics.json"))
     measured = next(iter(metrics.values()))
     out.print()
-    out.print(_metrics_table(experiment, metrics, _champion(store, experiment, prefix)))
+    gate = experiment.publish.gate if outcome.published is not None else {}
+    out.print(_metrics_table(gate, metrics, _champion(store, experiment, prefix)))
     out.print(f"{measured['split']} split, {measured['n_real']} real and {measured['n_fake']} generated images")
     for name, warned in ((name, found["warning"]) for name, found in metrics.items() if found.get("warning")):
         out.print(f"{name}: {warned}", style="yellow", soft_wrap=True)
@@ -116,17 +117,17 @@ def _speed(result: StageResult) -> tuple[str, str]:
 
 
 def _metrics_table(
-    experiment: Experiment, metrics: dict[str, dict[str, object]], champion: Standard | None
+    gate: Mapping[str, Bound], metrics: dict[str, dict[str, object]], champion: Standard | None
 ) -> Table:
-    table = Table("metric", "value", "gate", box=None, pad_edge=False, header_style="bold")
+    judged = ("gate",) if gate else ()
+    table = Table("metric", "value", *judged, box=None, pad_edge=False, header_style="bold")
     table.columns[1].justify = "right"
     for name, measured in metrics.items():
-        bound = experiment.publish.gate.get(name)
-        gate = ""
-        if bound is not None:
+        verdict = ""
+        if (bound := gate.get(name)) is not None:
             rules = (f"{rule.side.replace('_', ' ')} {_words(name, rule, champion)}" for rule in rules_of(bound))
-            gate = " ".join(rules) + (" ✗" if judge(metrics, {name: bound}, champion) else " ✓")
-        table.add_row(name, bounded(measured, "{:.4f}".format), gate)
+            verdict = " ".join(rules) + (" ✗" if judge(metrics, {name: bound}, champion) else " ✓")
+        table.add_row(name, bounded(measured, "{:.4f}".format), *(verdict for _ in judged))
     return table
 
 

@@ -105,9 +105,10 @@ def show_dataset(address: str, store: Store, overrides: Iterable[str], out: Path
     ConfigError for an address that names none and for a file that cannot be written; DamagedFile for a damaged set.
     """
     if address.endswith((".yaml", ".yml")):
+        from pipelines.profile import Profile
         from pipelines.run import open_experiment
 
-        opened = open_experiment(address, store.url, overrides, None, ())
+        opened = open_experiment(address, store.url, overrides, Profile(), ())
         prepared = at_prefix(store, opened.planner.step("prepare", {}).prefix, address)
     else:
         if list(overrides):

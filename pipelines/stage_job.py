@@ -1,4 +1,5 @@
-"""The program of a Ray job: does one stage as a run on one machine would, and leaves in the store how that ended.
+"""The program of a Ray job: does what is ordered as a command on one machine would, and leaves in the store how that
+ended.
 
     python -m pipelines.stage_job --store URL jobs/<name>/<n>
 """
@@ -8,19 +9,24 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import nullcontext
 
 from gan_core.errors import ConfigError, GanError
 from gan_core.manifest import read_manifest
 from gan_core.store import Store
 from pipelines.cluster import ray_for_a_while
+from pipelines.counting import counting
 from pipelines.execute import HandleT, Run
 from pipelines.handles import Published, Scored, Shards, Trained
-from pipelines.keys import FEATURES, features_key
+from pipelines.json_log import JsonLog, is_wanted
+from pipelines.keys import FEATURES, PREFIX_CHARS, features_key
 from pipelines.plan import Planner
 from pipelines.stage_order import (
     ENDED,
     STOPPED,
     THREADS,
+    GenerateOrder,
+    JobOrder,
     Order,
     Outcome,
     code_here,
@@ -35,27 +41,55 @@ def main(words: list[str]) -> int:
     option, url, at = words
     assert option == "--store"
     store = Store(url)
+    outcome = carried_out(store, at)
+    write_outcome(store, at, outcome)
+    return outcome.exit_code
+
+
+def carried_out(store: Store, at: str) -> Outcome:
+    """Does what is ordered at a folder of the store, and says how it ended."""
+    log: JsonLog | None = None
     try:
         order = read_order(store, at)
+        log = log_of(order, at)
         # before torch is imported: Ray allows a job's own process one thread, and a run on one machine takes all
         os.environ[THREADS] = str(order.threads or len(os.sched_getaffinity(0)))
-        with ray_for_a_while():
-            outcome = Outcome.made(done(store, order, at))
+        with log.telling() if log else nullcontext(), ray_for_a_while():
+            return done(store, order, at)
     except KeyboardInterrupt:
         outcome = Outcome(error=STOPPED, exit_code=130)
     except GanError as error:
         outcome = Outcome.of(error)
     except Exception as error:
-        traceback.print_exc()
+        if log is None:
+            traceback.print_exc()
         outcome = Outcome.of(error)
-    if outcome.error:
+    if log is None:  # else it has said so
         print(f"{ENDED}{outcome.error}: {outcome.message}", file=sys.stderr, flush=True)
-    write_outcome(store, at, outcome)
-    return outcome.exit_code
+    return outcome
 
 
-def done(store: Store, order: Order, at: str) -> Published | None:
-    """Does the stage that is ordered.  ConfigError when it would make something else here than where it was ordered."""
+def log_of(order: JobOrder, at: str) -> JsonLog | None:
+    """The job's log, where it is for machines."""
+    if not is_wanted():
+        return None
+    attempt = int(at.rpartition("/")[2])
+    return JsonLog(order.whose, order.stage, order.work[:PREFIX_CHARS], attempt=attempt)
+
+
+def done(store: Store, order: Order | GenerateOrder, at: str) -> Outcome:
+    """Does what is ordered.  ConfigError when it would make something else here than where it was ordered."""
+    refuse_another_python(order)
+    if isinstance(order, Order):
+        return Outcome.made(stage_done(store, order, at))
+    from pipelines.generate_run import generate_set
+
+    made = generate_set(order.address, order.out, order.wish, store=store, profile=order.profile, workers=order.workers)
+    return Outcome(images=made.images)
+
+
+def stage_done(store: Store, order: Order, at: str) -> Published | None:
+    """Does one stage; returns what publish returned."""
     remake = (order.stage,) if order.remake else ()
     run = Run.of(order.experiment, store.url, order.profile.model_dump(mode="json"), remake, f"{at}/record.json")
     run.prefixes.update(order.prefixes)
@@ -63,7 +97,8 @@ def done(store: Store, order: Order, at: str) -> Published | None:
     refuse_another(order, run)
     match order.stage:
         case "prepare":
-            run.prepare()
+            with counting("preparing", "items") if order.counts else nullcontext() as progress:
+                run.prepare(order.workers, progress)
         case "features":
             run.features(_handle(run, "prepare", Shards))
         case "train":
@@ -77,12 +112,20 @@ def done(store: Store, order: Order, at: str) -> Published | None:
     return None
 
 
-def refuse_another(order: Order, run: Run) -> None:
-    """ConfigError where Python, the code or the data here give the stage another key than where it was ordered."""
-    there = (f"where the command ran it is Python {order.python} with gan-pipelines {order.code}, on the cluster "
-             f"Python {python_here()} with {code_here()}")
+def refuse_another_python(order: JobOrder) -> None:
+    """ConfigError where Python here is not the one where it was ordered."""
     if order.python != python_here():
-        raise ConfigError(f"{there}; the same Python on both works")
+        raise ConfigError(f"{_there(order)}; the same Python on both works")
+
+
+def _there(order: JobOrder) -> str:
+    return (f"where the command ran it is Python {order.python} with gan-pipelines {order.code}, on the cluster "
+            f"Python {python_here()} with {code_here()}")
+
+
+def refuse_another(order: Order, run: Run) -> None:
+    """ConfigError where the code or the data here give the stage another key than where it was ordered."""
+    there = _there(order)
     if order.stage == FEATURES:
         key = features_key(read_manifest(run.store, order.prefixes["prepare"]), run.experiment.evaluate.seed)
         if key != order.record.key:

@@ -6,6 +6,8 @@ import gc
 import os
 import subprocess
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,8 @@ TINY: dict[str, Any] = {
     "model": {"recipe": "dcgan", "width": 8, "latent": 8},
     "train": {"images": 512, "batch": 64, "checkpoint_every": 128, "report_every": 64},
 }
+# a command, and then its exit status, whole, as a file in the folder that comes before it
+AND_ITS_STATUS = '"$@"; echo $? > "$0/status.new"; mv "$0/status.new" "$0/status"'
 
 
 @pytest.fixture(scope="session")
@@ -73,26 +77,42 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
 @pytest.fixture(scope="session", autouse=True)
 def small_run(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, embedded: Prefect
-) -> Iterator[tuple[Path, subprocess.Popen[bytes]] | None]:
-    """The small run, where a test asks for it.  Begun before the first test, so that others are not kept waiting."""
+) -> Iterator[Path | None]:
+    """Where the small run is, if a test asks for it.  Begun before the first test, so that others are not kept waiting.
+
+    One for all of pytest's workers: the first of them begins it, and ends no sooner than it.
+    """
     if not any("undisturbed" in getattr(item, "fixturenames", ()) for item in request.session.items):
         yield None
         return
-    folder = tmp_path_factory.mktemp("undisturbed")
+    one_of_several = "PYTEST_XDIST_WORKER" in os.environ
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if one_of_several else own) / "undisturbed"
+    try:
+        folder.mkdir()
+    except FileExistsError:  # another worker has begun it
+        yield folder
+        return
     command = [*GAN, "run", EXPERIMENT, "--store", str(folder / "store"), *settings(), "--json"]
     with (folder / "printed").open("w") as printed, (folder / "said").open("w") as said:
-        process = subprocess.Popen(command, env=embedded.environment(), stdout=printed, stderr=said)
-    yield folder, process
+        process = subprocess.Popen(["sh", "-c", AND_ITS_STATUS, folder, *command], env=embedded.environment(),
+                                   stdout=printed, stderr=said)
+    yield folder
+    if one_of_several:
+        process.wait(timeout=400)
     kill_tree(process)
 
 
 @pytest.fixture(scope="session")
-def undisturbed(small_run: tuple[Path, subprocess.Popen[bytes]]) -> tuple[Path, str, str]:
+def undisturbed(small_run: Path) -> tuple[Path, str, str]:
     """The finished small run: its store, what it printed as JSON, and what it said."""
-    folder, process = small_run
-    status, said = process.wait(timeout=400), (folder / "said").read_text()
-    assert status == 0, said
-    return folder / "store", (folder / "printed").read_text(), said
+    deadline = time.monotonic() + 400
+    while not (small_run / "status").exists():
+        assert time.monotonic() < deadline, "the small run did not end"
+        time.sleep(0.2)
+    said = (small_run / "said").read_text()
+    assert int((small_run / "status").read_text()) == 0, said
+    return small_run / "store", (small_run / "printed").read_text(), said
 
 
 @pytest.fixture(scope="session")
@@ -106,6 +126,13 @@ def real_data() -> Path:
 def pytest_collection() -> None:
     """No garbage collection until all is collected."""
     gc.disable()
+
+
+@pytest.hookimpl(trylast=True)  # after those that are not asked for have gone
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files with the most slow tests come first, so that no worker is left with one when the others have ended."""
+    slow = Counter(item.path for item in items if any(map(item.get_closest_marker, ("slow", "system"))))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 def pytest_collection_finish() -> None:

@@ -20,10 +20,16 @@ def no_fault(method: str, path: str) -> None:
     """All is well."""
 
 
+def lets_in(environ: Environ) -> bool:
+    """Anybody, anything."""
+    return True
+
+
 class S3Server:
     """Listens on one port of this machine from `start` to `stop`, as often as wanted.
 
     fault: asked about each request before moto sees it.  asked: (method, path) of the requests that moto answered.
+    admits: asked first, with all that a request says; False is answered with AccessDenied.
     ignored: headers that moto never sees, as a server that does not know them.
     """
 
@@ -34,6 +40,7 @@ class S3Server:
         self._port = 0
         self._creating = threading.Lock()
         self.fault: Fault = no_fault
+        self.admits: Callable[[Environ], bool] = lets_in
         self.asked: list[tuple[str, str]] = []
         self.ignored: tuple[str, ...] = ()
 
@@ -60,7 +67,7 @@ class S3Server:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         for header in self.ignored:
             environ.pop(f"HTTP_{header.upper().replace('-', '_')}", None)
-        fault = self.fault(method, path)
+        fault = self.fault(method, path) if self.admits(environ) else (403, "AccessDenied")
         if fault is None:
             self.asked.append((method, path))
             # moto looks whether an object is there and then makes it, which S3 promises to do at once

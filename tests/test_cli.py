@@ -38,7 +38,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
         ("train.images", "--set train.images: not of the form field=value"),
     ],
 )
-@pytest.mark.parametrize("command", ["run", "train", "plan"])
+@pytest.mark.parametrize("command", ["run", "train", "evaluate", "plan"])
 def test_a_wrong_setting_is_one_line_with_advice_and_exit_code_2(command, setting, said, tmp_path, capsys):
     assert refused(capsys, command, DIGITS, "--store", tmp_path, "--set", setting).startswith(f"gan: {said}")
     assert not list(tmp_path.iterdir())  # nothing was started
@@ -63,6 +63,16 @@ def test_an_unknown_stage_profile_and_model_are_refused(tmp_path, capsys):
     assert "known: prepare, train, evaluate, publish" in refused(capsys, "plan", DIGITS, "--remake", "trian")
     assert "in configs/profiles: ci, " in refused(capsys, "plan", DIGITS, "--profile", "claster")
     assert "unknown model 'digits'" in refused(capsys, "models", "show", "digits", "--store", tmp_path)
+
+
+@pytest.mark.parametrize("command", [
+    ["run", DIGITS], ["train", DIGITS], ["tune", DIGITS], ["evaluate", DIGITS], ["plan", DIGITS], ["doctor"],
+    ["dataset", "prepare", DIGITS], ["generate", "digits", "--n", "5", "--out", "made"],
+])
+def test_every_command_that_takes_a_profile_takes_an_address(command, tmp_path, capsys):
+    said = refused(capsys, *command, "--store", tmp_path, "--ray-address", "head")
+    assert said.startswith("gan: --ray-address head: is neither")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_profile_sets_the_workers_and_set_goes_before_it(tmp_path, capsys):
@@ -113,11 +123,12 @@ def test_plan_prints_json_for_machines_and_a_table_for_people(tmp_path, capsys):
     assert "never run in this store" in printed.err
 
 
-@pytest.mark.parametrize("command", [["run"], ["train"], ["plan"], ["sample"], ["explore"], ["compare"], ["doctor"],
-                                     ["config", "show"],
+@pytest.mark.parametrize("command", [["run"], ["train"], ["evaluate"], ["plan"], ["sample"], ["explore"], ["compare"],
+                                     ["doctor"], ["generate"], ["config", "show"],
                                      ["config", "schema"], ["models", "list"], ["models", "show"],
                                      ["models", "verify"], ["runs", "list"], ["runs", "show"], ["runs", "logs"],
-                                     ["runs", "cancel"], ["runs", "retry"]])
+                                     ["runs", "cancel"], ["runs", "retry"], ["jobs", "list"], ["jobs", "attach"],
+                                     ["jobs", "logs"], ["jobs", "stop"]])
 def test_every_command_has_help_with_an_example(command, capsys):
     main_ok(capsys, *command, "--help")
     assert "Example: gan " in main_ok.printed  # type: ignore[attr-defined]
@@ -127,7 +138,7 @@ NOT_FOR_HELP = ("torch", "ray", "prefect", "numpy", "pyarrow", "fsspec", "s3fs",
                 "rich.progress", "rich.live", "gan_core.config", "gan_core.store", "gan_core.manifest")
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["compare"], ["doctor"], ["models"], ["runs"],
+@pytest.mark.parametrize("command", [[], ["train"], ["compare"], ["doctor"], ["models"], ["runs"], ["jobs"],
                                      ["dataset", "prepare"]])
 def test_help_imports_nothing_that_a_command_works_with(command):
     not_wanted = NOT_FOR_HELP if command else (*NOT_FOR_HELP, "pydantic")  # typer itself reads options with it

@@ -110,7 +110,7 @@ def test_status_of_a_search_that_was_interrupted_says_how_it_goes_on(
         pass
     assert status_of(capsys, store, file)["state"] == "interrupted"
     _, out, err = told(capsys, "status", file, "--store", store.url)
-    assert f"`gan tune {file} --store {store.url}` goes on with it" in (out + err).replace("\n", "")
+    assert f"`gan tune {file} --store {store.url}` goes on with it" in " ".join((out + err).split())
 
 
 def test_status_by_name_finds_a_finished_search(
@@ -240,8 +240,8 @@ def test_a_search_in_the_background_is_seen_and_stopped_and_the_same_command_end
     tmp_path: Path, embedded: Prefect
 ) -> None:
     file, place = tmp_path / "tiny.yaml", tmp_path / "store"
-    train = {**TINY["train"], "images": 25600}
-    file.write_text(yaml.safe_dump({**TINY, "train": train, "tune": {**TUNE, "samples": 2, "look_every": 1280}}))
+    train = {**TINY["train"], "images": 102_400}
+    file.write_text(yaml.safe_dump({**TINY, "train": train, "tune": {**TUNE, "samples": 2, "look_every": 5120}}))
     command = [*GAN, "tune", str(file), "--store", str(place), "--no-publish"]
 
     def status() -> dict[str, Any]:
@@ -265,7 +265,7 @@ def test_a_search_in_the_background_is_seen_and_stopped_and_the_same_command_end
     assert done.returncode == 0, done.stderr
     found = status()
     assert found["state"] == "finished"
-    assert [(row["status"], row["images"]) for row in found["rows"]] == [("finished", 25600)] * 2
+    assert [(row["status"], row["images"]) for row in found["rows"]] == [("finished", 102_400)] * 2
 
 
 def _looked(store: Path) -> bool:

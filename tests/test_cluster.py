@@ -49,6 +49,9 @@ def test_ray_ends_with_a_run_that_is_killed():
         assert process.stdout.readline().strip() == b"42"
         family = psutil.Process(process.pid).children(recursive=True)
         assert [member for member in family if "raylet" in member.name()]
+        listening = {at.laddr.ip for member in [psutil.Process(process.pid), *family]
+                     for at in member.net_connections("tcp") if at.status == psutil.CONN_LISTEN}
+        assert listening <= {"127.0.0.1", "::ffff:127.0.0.1"}, "reached from other machines"
         process.kill()
     _, left = psutil.wait_procs(family, timeout=60)
     for member in left:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 import uuid
 from collections import namedtuple
 from collections.abc import Iterator
@@ -251,6 +252,16 @@ def test_versions_other_than_the_pinned_ones_are_named_with_those(tmp_path: Path
     found = doctor_machine.packages(pins)
     assert (found.verdict, "torch 0.1, prefect 0.2;" in found.means) == ("warning", True)
     assert doctor_machine.packages(tmp_path / "none").verdict == "good"
+
+
+def test_a_machine_without_torch_may_ask_a_cluster_for_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = doctor_machine._version
+    monkeypatch.setattr(doctor_machine, "_version", lambda name: None if name == "torch" else installed(name))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "gan_core.train.memory", raising=False)
+    versions = doctor_machine.packages()
+    assert (versions.verdict, "ray-jobs" in versions.means) == ("warning", True)
+    assert [doctor_machine.processors().verdict, doctor_machine.gpus().verdict] == ["good", "good"]
 
 
 def test_little_room_is_a_warning_with_what_to_set(s3: Store, monkeypatch: pytest.MonkeyPatch) -> None:

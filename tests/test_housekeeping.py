@@ -16,7 +16,7 @@ from gan_core.manifest import artefact
 from gan_core.published import versions
 from gan_core.store import Store
 from pipelines import housekeeping
-from pipelines.housekeeping import Item, garbage, remove, survey
+from pipelines.housekeeping import Item, garbage, remove, survey, time_of
 from pipelines.models import next_version
 from pipelines.records import RunRecord, StageRecord, record_path, write_record
 from tests.artefacts import a_parent, finish_run, finish_scores, publish_as
@@ -51,6 +51,15 @@ def test_what_a_version_was_made_from_stays_whatever_its_age(store: Store) -> No
     assert going(store) == []
     found = {item.prefix: item.needed for item in survey(store)}
     assert found == dict.fromkeys(("shards/s1", "runs/r1", "scores/e1"), "digits@0001")
+
+
+def test_ages_are_told_by_the_clock_that_dates_the_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's, a week ahead, would have what a pipeline writes at this moment removed."""
+    ahead = time.time() + OLD.total_seconds() + 3600
+    monkeypatch.setattr(time, "time", lambda: ahead)
+    store = Store(tmp_path)
+    assert datetime.now(UTC) - timedelta(minutes=1) < time_of(store) < datetime.now(UTC) + timedelta(minutes=1)
+    assert store.sizes("") == {}
 
 
 def test_what_nothing_was_made_from_goes_once_it_is_old(store: Store) -> None:

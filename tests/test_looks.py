@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load
 
+import pipelines.on_ray_looks as on_ray_looks_module
 from gan_core.bundle import read_generator
 from gan_core.config import Experiment, experiment_from
 from gan_core.data.shards import open_shards
@@ -30,6 +36,7 @@ from pipelines.profile import Profile
 from pipelines.stages.evaluate import evaluate
 from tests.artefacts import finish_run, flip_a_byte
 
+LOOK = on_ray_looks_module._look
 SHARDS = "shards/digits"
 KEY = "f" * 64
 
@@ -179,24 +186,60 @@ def test_little_work_is_not_spread_and_progress_is_told(made: tuple[Store, str],
     assert told[:2] == [(256, 360), (360, 360)]
 
 
+def test_a_block_is_looked_at_on_one_thread_whatever_the_process_has(
+    made: tuple[Store, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def make(inputs: Any) -> Any:
+        threads.append(torch.get_num_threads())
+        return np.zeros((1, 1, 8, 8), np.uint8)
+
+    monkeypatch.setattr("pipelines.looks._opened", lambda sight: (make, {}))
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        Sight(store="", features="", evaluate=an_experiment().evaluate).look({"z": np.zeros((1, 4))})
+        assert (threads, torch.get_num_threads()) == ([1], 3)
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.system
-def test_any_number_of_ray_workers_gives_the_same_figures(made: tuple[Store, str]) -> None:
+def test_any_number_of_ray_workers_gives_the_same_figures(
+    made: tuple[Store, str], tmp_path: Path
+) -> None:
     forget(made[0])
     here = figures(made, samples=None, split="train")
-    for cpus in (1, 3):
+    mark = tmp_path / "died"
+    for told in (("1",), ("3",), ("2", str(mark))):
         forget(made[0])
-        done = subprocess.run([sys.executable, "-m", "tests.test_looks", made[0].url, made[1], str(cpus)],
+        done = subprocess.run([sys.executable, "-m", "tests.test_looks", made[0].url, made[1], *told],
                               capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout.splitlines()[-1]) == here
+    assert mark.exists()
 
 
-def main(store: str, run: str, cpus: str) -> None:
-    """Evaluates by Ray tasks on a Ray of so many CPUs, and prints the figures."""
+def main(store: str, run: str, cpus: str, mark: str = "") -> None:
+    """Evaluates by Ray tasks on a Ray of so many CPUs, and prints the figures.
+
+    mark: a file that a worker leaves where it dies.
+    """
     profile = Profile(cpus_per_worker=int(cpus))
+    if mark:
+        on_ray_looks_module._look = lambda sight, block: dying(mark, sight, block)  # Ray takes no partial
     with ray_for_a_while():
         start_ray(profile, 1)
         print(json.dumps(figures((Store(store), run), on_ray_looks(profile, worth=0), samples=None, split="train")))
+
+
+def dying(mark: str, sight: str, block: Block) -> Looked | str:
+    """Looks at a block, but for the first time, when its process dies at it."""
+    with suppress(FileExistsError):
+        Path(mark).touch(exist_ok=False)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return LOOK(sight, block)
 
 
 if __name__ == "__main__":

@@ -117,12 +117,14 @@ def test_two_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_each_runs_as_a_command_of_its_own_and_the_results_keep_their_order(tmp_path: Path) -> None:
     cells, children, view = opened(tmp_path, "seed=0,1,2", overrides=("train.images=1280",)), Faked(), Told()
-    results = Matrix(cast(Children, children), Asked(str(tmp_path), profile="ci"), 2, view).run(cells)
+    asked = Asked(str(tmp_path), profile="ci", ray_address="head:6379")
+    results = Matrix(cast(Children, children), asked, 2, view).run(cells)
     assert [(result.cell.name, result.status) for result in results] == [
         (f"digits-seed{seed}", "DONE") for seed in range(3)]
     assert sorted(children.commands)[1] == [
         sys.executable, "-m", "pipelines.cli", "run", DIGITS, "--set", "train.images=1280", "--set", "seed=1",
-        "--set", 'name="digits-seed1"', "--store", str(tmp_path), "--profile", "ci", "--json"]
+        "--set", 'name="digits-seed1"', "--store", str(tmp_path), "--profile", "ci", "--ray-address", "head:6379",
+        "--json"]
     assert [what for name, what in view.events if name == "digits-seed2"] == ["started", "train", "DONE"]
     assert children.most <= 2
 

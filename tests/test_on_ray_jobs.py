@@ -4,74 +4,26 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
-import requests
-from ray.job_submission import JobDetails, JobStatus, JobType
+from ray.job_submission import JobStatus
 
 from gan_core import errors
 from gan_core.errors import ConfigError, GanError, Interrupted, WorkersFailed
 from gan_core.store import Store
 from pipelines import doctor_services, jobs_api, on_ray_jobs
 from pipelines.handles import Published
-from pipelines.interrupt import StopSignals
-from pipelines.jobs_api import Client, JobsApi
+from pipelines.interrupt import Detached, StopSignals
 from pipelines.on_ray_jobs import Following, submit_or_attach
 from pipelines.profile import Profile
 from pipelines.records import RunRecord, StageRecord, write_record
 from pipelines.stage_order import Order, Outcome, folder, read_outcome, record_of, write_outcome
+from tests.pretend_cluster import STARTED, Cluster
 
-STARTED = "Runtime env is setting up.\nRunning entrypoint for job x: exec python\n"
 PROFILE = Profile.model_validate({"backend": "ray-jobs", "ray": {"address": "http://127.0.0.1:8265"}})
-
-
-@dataclass
-class Cluster:
-    """Ray's client and the cluster behind it.  away: requests that find no head.  at_look: what happens meanwhile."""
-
-    jobs: dict[str, JobDetails] = field(default_factory=dict)
-    logs: dict[str, str] = field(default_factory=dict)
-    stopped: list[str] = field(default_factory=list)
-    environments: dict[str, dict[str, str]] = field(default_factory=dict)
-    away: int = 0
-    at_look: list[Callable[[], None]] = field(default_factory=list)
-
-    def submit_job(self, *, entrypoint: str, submission_id: str, runtime_env: dict[str, Any]) -> str:
-        if submission_id in self.jobs:
-            raise RuntimeError(f"Request failed with status code 400: Job with submission_id {submission_id} already "
-                               "exists.")
-        self.put(submission_id, JobStatus.RUNNING, entrypoint=entrypoint)
-        self.environments[submission_id] = runtime_env["env_vars"]
-        return submission_id
-
-    def put(self, job: str, status: JobStatus, **facts: Any) -> None:
-        before = self.jobs[job].model_dump() if job in self.jobs else {"type": JobType.SUBMISSION, "entrypoint": ""}
-        self.jobs[job] = JobDetails(**{**before, "status": status, **facts})
-        self.logs.setdefault(job, STARTED)
-
-    def get_job_info(self, job: str) -> JobDetails:
-        if self.away:
-            self.away -= 1
-            raise requests.ConnectionError("connection refused")
-        if self.at_look:
-            self.at_look.pop(0)()
-        if job not in self.jobs:
-            raise RuntimeError(f"Request failed with status code 404: Job {job} does not exist.")
-        return self.jobs[job]
-
-    def get_job_logs(self, job: str) -> str:
-        return self.logs[job]
-
-    def stop_job(self, job: str) -> bool:
-        self.stopped.append(job)
-        return True
-
-    def api(self, given_up: Callable[[], bool] = lambda: False) -> JobsApi:
-        return JobsApi(cast(Client, self), "http://127.0.0.1:8265", 0.05, given_up)
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +31,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_ray_jobs, "LOOK_S", 0.0)
     monkeypatch.setattr(on_ray_jobs, "LISTEN_EVERY", 1)
     monkeypatch.setattr(jobs_api, "PAUSES_S", (0.001, 0.002))
+    monkeypatch.setattr(on_ray_jobs, "refuse_other_versions", lambda api, profile: None)
 
 
 @pytest.fixture
@@ -114,10 +67,49 @@ def ends(cluster: Cluster, store: Store, number: int, outcome: Outcome | None, s
     return end
 
 
+@pytest.mark.parametrize("ship", ["code", "none"])
+def test_a_job_brings_the_code_or_finds_it_there_and_no_token_in_either_case(
+    cluster: Cluster, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ship: str
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "secret-of-the-cluster")
+    profile = PROFILE.model_copy(update={"ray": PROFILE.ray.model_copy(update={"ship": ship})})
+    ordered = order(profile=profile.in_a_job())
+    submit_or_attach(cluster.api(), store, ordered, on_ray_jobs.environment(profile))
+    given = cluster.environments[f"{NAME}-1"]
+    assert given.get("py_modules", []) == list(cluster.kept)
+    assert bool(cluster.kept) is (ship == "code")
+    written = [file.read_bytes() for file in Path(store.url.removeprefix("file://")).rglob("*") if file.is_file()]
+    everything = [str(given).encode(), capsys.readouterr().err.encode(), *written, *cluster.kept.values()]
+    assert written
+    assert not any(b"secret-of-the-cluster" in each for each in everything)
+
+
+def test_what_is_shipped_is_said_when_the_cluster_has_it_not_yet(
+    cluster: Cluster, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(cluster, store)
+    assert "gan: ships gan_core, pipelines to the cluster: " in capsys.readouterr().err
+    cluster.put(f"{NAME}-1", JobStatus.STOPPED)
+    start(cluster, store)
+    assert "ships" not in capsys.readouterr().err
+
+
+def test_another_version_on_the_cluster_speaks_against_a_job_before_anything_is_written(
+    cluster: Cluster, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(api: object, profile: object) -> None:
+        raise ConfigError("another Python")
+
+    monkeypatch.setattr(on_ray_jobs, "refuse_other_versions", refuse)
+    with pytest.raises(ConfigError, match="another Python"):
+        start(cluster, store)
+    assert (cluster.jobs, store.names("jobs")) == ({}, [])
+
+
 def test_a_jobs_name_is_the_works_and_a_number(cluster: Cluster, store: Store) -> None:
     assert start(cluster, store) == (1, 0)
     job = cluster.jobs[f"{NAME}-1"]
-    assert job.entrypoint == f"exec python -m pipelines.stage_job --store {store.url} jobs/{NAME}/1"
+    assert job.entrypoint == f"exec python -P -m pipelines.stage_job --store {store.url} jobs/{NAME}/1"
 
 
 def test_a_second_orchestrator_attaches_to_the_live_job_and_hears_what_it_says_from_then(
@@ -134,7 +126,7 @@ def test_the_slower_of_two_that_submit_at_once_attaches(
 ) -> None:
     """Neither found a job when it looked; Ray takes a name once."""
     cluster.at_look = [lambda: None, lambda: cluster.put(f"{NAME}-1", JobStatus.PENDING, entrypoint=ours)]
-    ours = f"exec python -m pipelines.stage_job --store {store.url} jobs/{NAME}/1"
+    ours = f"exec python -P -m pipelines.stage_job --store {store.url} jobs/{NAME}/1"
     submit = cluster.submit_job
 
     def beaten(**asked: Any) -> str:
@@ -307,6 +299,31 @@ def test_a_signal_stops_the_job_once_and_is_reported_as_the_signal_it_was(cluste
         follow(cluster, store, signalled(signal.SIGTERM))
     assert raised.value.exit_code == 143
     assert cluster.stopped == [f"{NAME}-1"]
+
+
+def test_ctrl_c_that_is_to_detach_leaves_the_job_at_work_and_says_how_to_come_back(
+    cluster: Cluster, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(cluster, store)
+    signals = signalled(signal.SIGINT)
+    monkeypatch.setattr(on_ray_jobs, "detach_or_stop", lambda job: "goes on" in signals.advice)
+    with pytest.raises(Detached, match=f"^job {NAME}-1 goes on; .*`gan jobs attach {NAME}-1 --profile") as raised:
+        follow(cluster, store, signals)
+    assert raised.value.exit_code == 0
+    assert cluster.stopped == []
+
+
+def test_sigterm_stops_a_job_and_asks_nobody(
+    cluster: Cluster, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(cluster, store)
+    monkeypatch.setattr(on_ray_jobs, "detach_or_stop", lambda job: pytest.fail("asked"))
+    signals = signalled(signal.SIGTERM)
+    cluster.at_look = [lambda: None, ends(cluster, store, 1, None, JobStatus.STOPPED)]
+    with pytest.raises(KeyboardInterrupt):
+        follow(cluster, store, signals)
+    assert cluster.stopped == [f"{NAME}-1"]
+    assert signals.advice.startswith(f"job {NAME}-1 stops by itself")
 
 
 @pytest.mark.parametrize("outcome", [None, Outcome(error="KeyboardInterrupt", exit_code=130), Outcome()])

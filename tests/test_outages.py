@@ -126,7 +126,7 @@ def test_a_deletion_that_the_store_refuses_is_an_error_though_s3_answers_that_al
 
 
 def full_disk() -> None:
-    with no_room("file:///x"), Path("/dev/full").open("wb", buffering=0) as disk:
+    with no_room("file:///x", Path("/dev")), Path("/dev/full").open("wb", buffering=0) as disk:
         disk.write(b"x")
 
 
@@ -143,7 +143,7 @@ def test_a_full_disk_and_what_a_person_must_see_are_not_waited_out(tmp_path: Pat
 
 def test_an_answer_that_s3fs_has_no_name_for_is_not_taken_for_a_full_disk(server: S3Server, store: Store) -> None:
     server.fault = lambda method, path: (502, "")
-    with pytest.raises(OSError, match="502") as raised, no_room("s3://outages/x"):
+    with pytest.raises(OSError, match="502") as raised, no_room("s3://outages/x", Path()):
         store.write("a", b"x")
     assert not isinstance(raised.value, StoreError)
 

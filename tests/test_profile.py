@@ -67,6 +67,36 @@ def test_a_wrong_address_from_the_environment_names_the_variable(monkeypatch: py
         load_profile(CLUSTER)
 
 
+def test_an_address_of_the_command_line_says_the_backend_and_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAN_RAY_ADDRESS", "https://the-environments")
+    jobs = load_profile(CLUSTER, "http://head:8265")
+    assert (jobs.backend, jobs.ray.address) == ("ray-jobs", "http://head:8265")
+    joined = load_profile(CLUSTER, "head:6379")
+    assert (joined.backend, joined.ray.address) == ("local", "head:6379")
+    own = load_profile(written(tmp_path, "workers: 3\nray: {away_s: 7}"), "http://head:8265")
+    assert (own.backend, own.workers, own.ray.away_s) == ("ray-jobs", 3, 7)
+    assert load_profile(None, "ray://[::1]:10001").ray.address == "ray://[::1]:10001"
+
+
+@pytest.mark.parametrize("address", ["", "head", "head:", "head:ray", "head:99999", ":6379", "http://", "http://head:x",
+                                     "ftp://head:21", "head:6379/jobs", "http://[head"])
+def test_an_address_of_the_command_line_that_is_none_is_one_line_with_ones_that_work(address: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_profile(None, address)
+    assert str(raised.value) == (
+        f"--ray-address {address or repr(address)}: is neither the URL of a cluster's Jobs API nor host:port of a "
+        "cluster to join; http://127.0.0.1:8265 works, or 127.0.0.1:6379")
+
+
+@pytest.mark.parametrize("address", ["http://me:secret@head:8265", "me:secret@head:6379"])
+def test_a_password_on_the_command_line_is_refused_and_not_repeated(address: str) -> None:
+    with pytest.raises(ConfigError, match="--ray-address: the URL holds a password") as raised:
+        load_profile(None, address)
+    assert "secret" not in str(raised.value)
+
+
 def test_a_command_that_joins_a_cluster_refuses_one_that_takes_jobs() -> None:
     with pytest.raises(ConfigError, match=r"backend: local and ray.address: 127.0.0.1:6379 works"):
         connect(load_profile(CLUSTER), 1)

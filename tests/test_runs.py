@@ -26,9 +26,9 @@ from pipelines.execute import Run
 from pipelines.failure import paragraph
 from pipelines.interrupt import Terminated
 from pipelines.lock import AlreadyRunning
+from pipelines.outcome import Outcome
 from pipelines.profile import Profile
 from pipelines.records import RunRecord, StageResult, read_record, record_path, write_record
-from pipelines.run import Outcome
 from pipelines.run_log import RunLog, log_path
 from pipelines.runs import find_run, list_runs
 from tests.test_lock import lay, until
@@ -270,7 +270,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, str]]:
         return Outcome((), None, None)
 
     monkeypatch.setattr("pipelines.run.run_opened", begin)
-    monkeypatch.setattr("pipelines.train_run.train_opened", begin)
+    monkeypatch.setattr("pipelines.train_run.train_opened", lambda opened: begin(opened, "gan train"))
+    monkeypatch.setattr("pipelines.evaluate_run.evaluate_opened", lambda opened: begin(opened, "gan evaluate"))
     return begun
 
 
@@ -286,11 +287,14 @@ def test_retry_runs_what_was_recorded_with_its_profile(store: Store, tiny: Exper
     assert second.planner.remake == {"train", "evaluate", "publish"}
 
 
-def test_a_retry_of_training_alone_trains_alone(store: Store, tiny: Experiment, asked: list[Any]) -> None:
-    with attempt(store, tiny, Profile(), frozenset(), by="gan train"):
+@pytest.mark.parametrize("command", ["gan train", "gan evaluate"])
+def test_a_retry_of_the_first_stages_goes_no_further(
+    store: Store, tiny: Experiment, asked: list[Any], command: str
+) -> None:
+    with attempt(store, tiny, Profile(), frozenset(), by=command):
         pass
     runs.retry(store, find_run(store, "tiny"), None)
-    assert [by for _, by in asked] == ["gan train"]
+    assert [by for _, by in asked] == [command]
     with pytest.raises(ConfigError, match="--from score: no such stage; known: prepare, train, evaluate, publish"):
         runs.retry(store, find_run(store, "tiny"), "score")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gan_core.store import Store
-from pipelines.run import Outcome
+from pipelines.outcome import Outcome
 from pipelines.show import result_table
 from tests.artefacts import an_experiment, finish_run, finish_scores, publish_as
 

@@ -140,7 +140,7 @@ class Cache:
         uri = self._store.uri(f"{self._prefix}/{file.path}")
         arrived = self._root / INCOMING / file.path
         try:
-            with no_room(str(arrived)):
+            with no_room(str(arrived), arrived.parent):
                 self._store.get(f"{self._prefix}/{file.path}", arrived)
         except GanError:
             raise

@@ -82,7 +82,7 @@ def _keep(path: Path, data: bytes) -> None:
                           "set XDG_CACHE_HOME to a directory of yours") from None
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with no_room(str(path)):
+        with no_room(str(path), path.parent):
             aside.write_bytes(data)
             flush(aside)
         aside.replace(path)

@@ -27,7 +27,6 @@ Scheduler = Literal["none", "asha", "hyperband", "pbt"]
 Searcher = Literal["random", "optuna"]
 LOOKS = 8  # at a trial that is not stopped, where nothing else is said
 STOPPING = ("asha", "hyperband")
-PAUSING = ("hyperband", "pbt")
 POPULATION = 4  # the worst quarter takes over the best one: fewer trials have no quarter
 
 
@@ -184,9 +183,6 @@ class TuneConfig(Config):
                    "the same fields; leave `when` out, or tune.scheduler=asha works")
 
     def _of_devices(self) -> Iterator[str]:
-        if self.workers > 1 and self.scheduler in PAUSING:
-            yield (f"tune.workers={self.workers} with tune.scheduler={self.scheduler}, which pauses trials: those of "
-                   "several workers cannot be paused yet; tune.workers=1 works, or tune.scheduler=asha")
         if self.gpus and self.gpus > 1 and self.gpus % 1:
             yield (f"tune.gpus={self.gpus:g}: more than one are whole; tune.gpus={round(self.gpus)} works, or a "
                    "fraction below 1")

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from gan_core.own_time import OWN
 from gan_core.recipes.draw import Draw
 
 
@@ -86,7 +87,8 @@ def _gathered(values: Tensor, draw: Draw, filling: int) -> Tensor:
     ours = values.new_full((most, *values.shape[1:]), filling)
     ours[: len(values)] = values
     every = [torch.empty_like(ours) for _ in range(dist.get_world_size())]
-    dist.all_gather(every, ours)
+    with OWN.others():
+        dist.all_gather(every, ours)
     return torch.cat(every)
 
 

@@ -37,7 +37,7 @@ from gan_core.train.distributed import Workers, backend_for
 from gan_core.train.loop import fit
 from gan_core.train.measure import refuse_unmeasured
 from gan_core.train.patience import WORKERS_WAIT_S
-from gan_core.train.report import Command, Trouble
+from gan_core.train.report import Command, Event, Trouble
 from gan_core.train.signals import Signals
 
 PREFIX_CHARS = 16  # of a key, in the name of what it makes
@@ -66,6 +66,9 @@ class Terminal:
 
     def checkpoint(self, position: int, saved: str) -> None:
         """The store shows them."""
+
+    def event(self, event: Event) -> None:
+        """The notes say what a person at a terminal should know."""
 
     def command(self) -> Command:
         return Command.STOP if self._signals.number else Command.CONTINUE

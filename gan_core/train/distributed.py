@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
+
+from gan_core.own_time import OWN
+from gan_core.train.patience import WORKERS_WAIT_S
 
 if TYPE_CHECKING:
     from torch.distributed import GradBucket  # type: ignore[attr-defined]
@@ -37,7 +43,8 @@ class Workers:
         """The process group that is set up, or one worker alone; a GPU of its own where each worker has one."""
         if not dist.is_available() or not dist.is_initialized():
             return Workers(0, 1, own_device())
-        control = None if dist.get_backend() == "gloo" else dist.new_group(backend="gloo")
+        waits = timedelta(seconds=WORKERS_WAIT_S)  # a new group's own half hour is less than rank 0 waits for the store
+        control = None if dist.get_backend() == "gloo" else dist.new_group(backend="gloo", timeout=waits)
         return Workers(dist.get_rank(), dist.get_world_size(), own_device(), control)
 
     @property
@@ -55,8 +62,7 @@ class Workers:
         shared = DistributedDataParallel(
             network, device_ids=devices, gradient_as_bucket_view=True, **UNSYNCED_BUFFERS
         )
-        if self.world > 2:
-            shared.register_comm_hook(None, mean_in_order)
+        shared.register_comm_hook(None, mean_in_order if self.world > 2 else mean_of_two)
         return shared
 
     def mean(self, values: Tensor) -> Tensor:
@@ -84,6 +90,21 @@ class Workers:
         if self.world > 1:
             dist.broadcast(values, src=0)
         return values
+
+    def told_by_all(self, numbers: Sequence[float]) -> list[list[float]]:
+        """The numbers of each worker, in the order of ranks; as many of each."""
+        ours = torch.tensor(numbers, dtype=torch.float64)
+        every = [torch.empty_like(ours) for _ in range(self.world)]
+        if self.world > 1:
+            dist.all_gather(every, ours, group=self.control)
+        return [theirs.tolist() for theirs in (every if self.world > 1 else [ours])]
+
+    def names(self, own: str) -> list[str]:
+        """A text of each worker, in the order of ranks."""
+        every = [own] * self.world
+        if self.world > 1:
+            dist.all_gather_object(every, own, group=self.control)
+        return every
 
     def told_by_lead(self, number: int) -> int:
         """Rank 0's number, on every worker."""
@@ -123,17 +144,30 @@ def mean_in_order(state: None, bucket: GradBucket) -> Future[Tensor]:
     world = dist.get_world_size()
     padded = torch.nn.functional.pad(ours, (0, -len(ours) % world))
     theirs = torch.empty_like(padded)
-    dist.all_to_all_single(theirs, padded)
+    with OWN.others():
+        dist.all_to_all_single(theirs, padded)
     total, *others = theirs.chunk(world)
     for other in others:
         total.add_(other)
-    _all_gather(padded, total.div_(world))
+    mean = total.div_(world)
+    with OWN.others():
+        _all_gather(padded, mean)
     done: Future[Tensor] = Future()
     done.set_result(ours.copy_(padded[: len(ours)]))
     return done
 
 
-mean_in_order.__annotations__.clear()  # DDP wants them as objects or not at all, and here they are text
+def mean_of_two(state: None, bucket: GradBucket) -> Future[Tensor]:
+    """A bucket's mean over two workers, beside the backward pass: what DDP does by itself, and when it was handed over.
+
+    Half of one and half of the other: a sum of two has one order.
+    """
+    OWN.handed_over()
+    return allreduce_hook(dist.distributed_c10d._get_default_group(), bucket)
+
+
+for _hook in (mean_in_order, mean_of_two):
+    _hook.__annotations__.clear()  # DDP wants them as objects or not at all, and here they are text
 
 
 def own_device() -> torch.device:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,9 +26,10 @@ from gan_core.train.distributed import Workers
 from gan_core.train.finish import write_run
 from gan_core.train.measure import Compare, refuse_unmeasured
 from gan_core.train.observe import Observer
-from gan_core.train.patience import UPLOAD_PATIENCE_S, PatientStore, unheard
-from gan_core.train.report import Command, Reporter
+from gan_core.train.patience import UPLOAD_PATIENCE_S, unheard
+from gan_core.train.report import Began, Command, Held, Reporter
 from gan_core.train.schedule import crossed
+from gan_core.train.slow import Pace
 from gan_core.train.state import TrainState
 from gan_core.train.step import Step
 from gan_core.train.switches import Switches
@@ -61,16 +63,17 @@ def fit(
     place = replace(place, note=reporter.note)
     attempt = workers.told_by_lead(place.claim_attempt() if workers.lead else 0)
     keep = Retention(experiment.train.keep_checkpoints, experiment.train.keep_every)
-    writer = Writer(place, attempt, keep, reporter.note)
+    writer = Writer(place, attempt, keep, reporter.note, uploaded=reporter.event)
     try:
         run = Run.begun(experiment, shards, place, reporter, workers, writer, threads, parents, compare)
+        reporter.event(Began(attempt, run.state.position, workers.world))
         finished = run.go_on()
         writer.wait()
         if finished and run.observer is not None:
             writer.refuse_if_superseded()
-            patient = PatientStore(place.store, seconds=UPLOAD_PATIENCE_S, note=reporter.note)
             write_run(experiment, run.recipe, run.state, run.switches,
-                      replace(place, store=patient, tries_again=False), attempt, parents, run.observer.facts)
+                      replace(place, store=writer.ours(UPLOAD_PATIENCE_S), tries_again=False), attempt, parents,
+                      {**run.observer.facts, **run.pace.facts})
     finally:
         writer.close()
     return finished
@@ -90,6 +93,7 @@ class Run:
     state: TrainState
     step: Step
     observer: Observer | None
+    pace: Pace
     parents: tuple[Parent, ...]
     curves: Curves = field(default_factory=Curves)
     rows: list[Row] = field(default_factory=list)
@@ -119,7 +123,7 @@ class Run:
         step = Step.of(experiment, recipe, batches, workers, state, switches)
         observer = Observer.of(experiment, recipe, shards, device, reporter, compare) if workers.lead else None
         run = Run(experiment, place, reporter, workers, writer, recipe, switches, state, step, observer,
-                  parents)
+                  Pace.of(workers, train.batch, reporter.note, reporter.event), parents)
         notes = [uncounted, norms_over_parts(experiment, state.networks), observer.note if observer else None]
         if saved is not None:
             run._restore(saved)
@@ -127,7 +131,7 @@ class Run:
         if workers.lead:
             for note in filter(None, notes):
                 reporter.note(note)
-            place.drop_curves_after(state.position)
+            writer.drop_curves_after(state.position)
         return run
 
     def go_on(self) -> bool:
@@ -145,7 +149,8 @@ class Run:
                 state.worlds = [*state.worlds, self.workers.world]
             # on its way to all workers while they take the step, so that nobody waits for it
             told = self.workers.begin_to_tell(self.reporter.command() if self.workers.lead else Command.CONTINUE)
-            self.step.take(self.curves)
+            # while rank 0 writes a checkpoint it has more to do than the others
+            self.step.take(self.curves, measured=self.workers.world > 1 and not self.writer.busy)
             command = Command(told.result())
             done = state.position >= train.images
             sampled, compared = done or self._passed(train.sample_every), done or self._is_compared()
@@ -171,15 +176,17 @@ class Run:
     def _row(self, *, sampled: bool, compared: bool, done: bool) -> None:
         """One row of the curves; a stop rule may end the run with it."""
         row, ended = dict(self.curves.row(self.state.position, self.workers)), None
+        self.pace.look(self.state.position)
         if self.observer is not None:
             ended = self.observer.see(row, self.state, sampled=sampled, compared=compared, done=done)
             self.rows.append(row)
-            self.writer.tell(row, self.observer.troubles, self.observer.compared)
+            self.writer.tell(row, self.observer.troubles, self.observer.compared, self.pace.slow)
         if Command(self.workers.told_by_lead(Command.FINISH if ended else Command.CONTINUE)) is Command.FINISH:
             self.state.ended = ended or "on another worker"
 
     def _checkpoint(self, *, judged: bool) -> None:
         """judged: it may be the best one.  One that was asked for may not, or an interruption would show in the run."""
+        began = time.monotonic()
         self.curves.refuse_non_finite({}, self.state.position)
         self.state.refuse_non_finite()
         refuse_disagreement(self.state, self.workers)
@@ -191,6 +198,8 @@ class Run:
             saved = self.writer.save(snapshot, self.rows, self.observer.take_pictures())
         self.rows = []
         self.reporter.checkpoint(self.state.position, saved)
+        if self.workers.lead:
+            self.reporter.event(Held(self.state.position, time.monotonic() - began))
 
     def _facts(self) -> dict[str, Any]:
         return {**self.switches.facts, "worlds": self.state.worlds, "rollbacks": self.state.rollbacks}
@@ -219,7 +228,7 @@ class Run:
             *before, {"at": at, "to": self.state.position, "why": str(error), "learning_rates": rates}]
         self.rows = []
         if self.workers.lead:
-            self.place.drop_curves_after(self.state.position)  # of newer checkpoints that turned out to be damaged
+            self.writer.drop_curves_after(self.state.position)  # of newer checkpoints that turned out to be damaged
             self.reporter.note(f"{error}; goes on from {good} with learning rates times {rates:g}")
 
     def _beginning(self) -> dict[str, Any]:

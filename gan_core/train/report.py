@@ -29,8 +29,45 @@ class Trouble:
     advice: str
 
 
+@dataclass(frozen=True)
+class Began:
+    """A start of the run, its `attempt`-th, goes on at a position."""
+
+    attempt: int
+    position: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class Held:
+    """Training stood still for so long to hand over a checkpoint."""
+
+    position: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """A checkpoint is whole in the store, so long after it was handed over."""
+
+    position: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The workers that all others wait for have changed.  ranks: of those that are slow now."""
+
+    position: int
+    ranks: tuple[int, ...]
+
+
+Event = Began | Held | Uploaded | Waiting
+"""What an operator counts or plots, in numbers; `note` has the words where a person should know."""
+
+
 class Reporter(Protocol):
-    """A terminal, a Ray worker, a test.  All but `checkpoint` are called on rank 0 alone."""
+    """A terminal, a Ray worker, a test.  All but `checkpoint`, and `event` of Began, are called on rank 0 alone."""
 
     def scalars(self, position: int, values: Mapping[str, float]) -> None:
         """One row of the curves: means over all workers since the last row."""
@@ -43,6 +80,9 @@ class Reporter(Protocol):
 
     def checkpoint(self, position: int, saved: str) -> None:
         """A checkpoint of this position is on its way to the URI `saved`.  Called on every rank."""
+
+    def event(self, event: Event) -> None:
+        """From any thread.  It must not wait for anything, nor raise."""
 
     def command(self) -> Command:
         """What to do after the step that begins now.  Asked at every step: it must not wait for anything."""
@@ -61,6 +101,9 @@ class Silent:
         """Nothing."""
 
     def checkpoint(self, position: int, saved: str) -> None:
+        """Nothing."""
+
+    def event(self, event: Event) -> None:
         """Nothing."""
 
     def command(self) -> Command:

@@ -24,6 +24,7 @@ from gan_core.data.batches import Batches
 from gan_core.data.sampler import share
 from gan_core.models.dropout import dropout_from
 from gan_core.models.layout import ToMaps
+from gan_core.own_time import OWN
 from gan_core.recipes.draw import Draw
 from gan_core.recipes.recipe import Batch, Phase, Recipe
 from gan_core.train.curves import Curves
@@ -104,12 +105,18 @@ class Step:
                  for name, net in state.networks.items()}
         return Step(experiment, recipe, batches, workers, state, frozen, shared, moved)
 
-    def take(self, curves: Curves) -> None:
-        """Every phase that is due on the next global batch, then the averages."""
+    def take(self, curves: Curves, *, measured: bool = False) -> None:
+        """Every phase that is due on the next global batch, then the averages.
+
+        measured: whether the time of this worker's own work counts.  Reading the batch is no part of it.
+        """
         train, state = self.experiment.train, self.state
         rows = share(train.batch, self.workers.rank, self.workers.world)
         draw = Draw(self.experiment.seed, state.position, train.batch, rows, self.workers.device)
-        parts = self._parts(self._augmented(self.batches.at(state.position), draw), draw)
+        batch = self.batches.at(state.position)
+        if measured:
+            OWN.begin(self.workers.device)
+        parts = self._parts(self._augmented(batch, draw), draw)
         number = state.position // train.batch
         due = [phase for phase in self.recipe.phases() if number % phase.every == 0]
         if len(parts) == 1:
@@ -119,6 +126,7 @@ class Step:
             self._phase(phase, parts, curves)
         state.average(ema_decay(train.batch, train.ema_half_life, state.position, train.ema_ramp_up))
         state.position += train.batch
+        OWN.end()
 
     def _augmented(self, batch: Batch, draw: Draw) -> Batch:
         settings, drawn = self.experiment.train.augment, draw.within("augment")
@@ -168,6 +176,7 @@ class Step:
                 loss = self.recipe.loss(phase.name, self._networks(phase.networks), batch, drawn)
                 descended = loss.per_example.sum() * (self.workers.world / self.experiment.train.batch)
                 (descended if scaler is None else scaler.scale(descended)).backward()
+            OWN.received()
             counts = draw.count * self.workers.world / self.experiment.train.batch
             curves.add({f"objective/{phase.name}": loss.per_example, **loss.scalars}, counts, last)
         self._descend_by_weights(phase, curves)

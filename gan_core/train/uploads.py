@@ -8,20 +8,22 @@ from __future__ import annotations
 import json
 import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from gan_core.errors import DamagedFile, StoreError, Superseded
 from gan_core.manifest import artefact
 from gan_core.outages import reason, transient
 from gan_core.store import Store
-from gan_core.train.checkpoint import STATE, Row, RunPlace, newest_attempt, save_state
-from gan_core.train.patience import UPLOAD_PATIENCE_S, Patience, PatientStore
+from gan_core.train.checkpoint import STATE, Row, RunPlace, save_state
+from gan_core.train.fence import OfAttempt
+from gan_core.train.patience import READ_PATIENCE_S, UPLOAD_PATIENCE_S, Patience
 from gan_core.train.progress import PROGRESS, Newest
-from gan_core.train.report import Trouble
+from gan_core.train.report import Trouble, Uploaded
 from gan_core.train.retention import Retention as Retention
 from gan_core.train.retention import checkpoint_name
 from gan_core.train.tensorboard import events
@@ -38,20 +40,22 @@ class _Job:
     snapshot: dict[str, Any]
     rows: list[Row]
     files: Mapping[str, bytes]
+    since: float = field(default_factory=time.monotonic)
 
 
 class Writer:
     """Writes checkpoints in order beside training; an error that cannot be mended shows at the next save or `wait`.
 
     Outages are waited out for `patience` seconds a checkpoint while training goes on; `note` hears of them, and of
-    checkpoints that could not be deleted.  It is called from a thread of the Writer's own.  After an error nothing
-    more is written.
+    checkpoints that could not be deleted; `uploaded` of each that is whole in the store.  Both are called from a thread
+    of the Writer's own.  After an error nothing more is written.
     """
 
     def __init__(
         self, place: RunPlace, attempt: int, keep: Retention, note: Callable[[str], None],
-        patience: float = UPLOAD_PATIENCE_S,
+        patience: float = UPLOAD_PATIENCE_S, uploaded: Callable[[Uploaded], None] = lambda event: None,
     ) -> None:
+        self.uploaded = uploaded
         self.place = place
         self.attempt = attempt
         self.keep = keep
@@ -84,13 +88,22 @@ class Writer:
         self._saves.append(self._thread.submit(self._take, _Job(position, prefix, snapshot, rows, files)))
         return self.place.store.uri(prefix)
 
-    def tell(self, row: Row, troubles: Sequence[Trouble], compared: Mapping[str, float] | None = None) -> None:
+    @property
+    def busy(self) -> bool:
+        """Whether a checkpoint is on its way."""
+        return bool(self._saves) and not self._saves[-1].done()
+
+    def tell(
+        self, row: Row, troubles: Sequence[Trouble], compared: Mapping[str, float] | None = None,
+        slow: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         """Has the newest row and what goes wrong written to progress.json, when the store is well; never waits.
 
-        compared: the newest values of what few rows hold.
+        compared: the newest values of what few rows hold.  slow: the workers that all others wait for.
         """
         finite = {name: value if math.isfinite(value) else None for name, value in row.items()}
-        told = {"row": finite, "troubles": [asdict(t) for t in troubles], "compared": dict(compared or {})}
+        told = {"row": finite, "troubles": [asdict(t) for t in troubles], "compared": dict(compared or {}),
+                **({"slow_workers": list(slow)} if slow else {})}
         self._progress.tell(json.dumps(told).encode())
 
     def wait(self) -> None:
@@ -109,23 +122,26 @@ class Writer:
 
     def refuse_if_superseded(self) -> None:
         """Superseded when this run has been started again since."""
-        self._refuse(self.place.patient)
+        self.ours(READ_PATIENCE_S).refuse_if_superseded()
+
+    def ours(self, seconds: float) -> OfAttempt:
+        """The store, patient for so long with each operation, as long as this attempt is the newest."""
+        return OfAttempt(self.place.store, self.place.prefix, self.attempt, seconds=seconds, note=self.note)
+
+    def drop_curves_after(self, position: int) -> None:
+        """What a resume there will write again; Superseded when that is another attempt's by now."""
+        replace(self.place, store=self.ours(READ_PATIENCE_S), tries_again=False).drop_curves_after(position)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
             self._heard = True
             raise self._failure
 
-    def _refuse(self, store: Store) -> None:
-        newest = newest_attempt(store, self.place.prefix)
-        if newest > self.attempt:
-            raise Superseded(f"attempt {self.attempt} of {self.place.store.uri(self.place.prefix)} gives way to "
-                             f"attempt {newest}, which was started later")
-
     def _take(self, job: _Job) -> None:
         try:
             if self._failure is None:
                 self._write(job)
+                self.uploaded(Uploaded(job.position, time.monotonic() - job.since))
                 self._tidy()
         except OSError as error:
             self._failure = StoreError(f"{self.place.store.uri(job.prefix)}: could not be written: {reason(error)}; "
@@ -138,12 +154,10 @@ class Writer:
 
     def _write(self, job: _Job) -> None:
         with Patience(
-            f"upload of checkpoint {job.position:,}", self.patience, self.note, give_up=self._closing,
-            # another attempt may have begun meanwhile, where the store could be reached
-            before_again=lambda: self._refuse(self.place.store.once()),
+            f"upload of checkpoint {job.position:,}", self.patience, self.note, give_up=self._closing
         ) as patience:
-            store = PatientStore(self.place.store, within=patience)
-            self._refuse(store)
+            # another attempt may begin meanwhile, where the store can be reached
+            store = OfAttempt(self.place.store, self.place.prefix, self.attempt, within=patience)
             self._write_parts(store, job)
             self._write_state(store, job)
 
@@ -155,7 +169,7 @@ class Writer:
         for path, data in job.files.items():
             store.write(f"{run}/{path}", data)
 
-    def _write_state(self, store: Store, job: _Job) -> None:
+    def _write_state(self, store: OfAttempt, job: _Job) -> None:
         best = job.snapshot.get("best")
         facts = {"position": job.position, "attempt": self.attempt,
                  "best": best and int(best["position"]), **job.snapshot["facts"]}
@@ -163,10 +177,11 @@ class Writer:
             save_state(job.snapshot, draft.path / STATE)
             job.snapshot = {}  # an outage may keep the rest of the work waiting: with the file, not with both
             draft.facts.update(facts)
+            store.refuse_if_superseded()  # a new folder of a local disk is put in place by one rename
 
     def _tidy(self) -> None:
         """Removes the checkpoints that need not stay.  What fails is told once, and tried again after the next save."""
-        place = replace(self.place, store=self.place.store.once(), tries_again=False)
+        place = replace(self.place, store=self.ours(0).once(), tries_again=False)
         try:
             names, whole = place.checkpoints(), place.whole()
             doomed = self.keep.doomed(names, whole, bests_of(place, whole[-self.keep.last:]))
@@ -177,6 +192,8 @@ class Writer:
         for name in doomed:
             try:
                 place.drop(name)
+            except Superseded:
+                raise
             except Exception as error:
                 if name not in self._undeletable:
                     self.note(f"{place.store.uri(place.checkpoint(name))} could not be deleted: {reason(error)}; "
@@ -186,9 +203,7 @@ class Writer:
                     return
 
     def _write_progress(self, line: bytes) -> None:
-        store, run = self.place.store.once(), self.place.prefix
-        if newest_attempt(store, run) <= self.attempt:
-            store.write(f"{run}/{PROGRESS}", line)
+        self.ours(0).once().write(f"{self.place.prefix}/{PROGRESS}", line)
 
 
 def bests_of(place: RunPlace, names: Sequence[str]) -> set[int]:

@@ -242,6 +242,9 @@ def notes_of(facts: Mapping[str, Any]) -> list[str]:
     if (fd := facts.get("fd")) and fd["split"] != "validation":
         notes.append(f"There is no validation split: fd_domain in the curves compares {fd['n_fake']:,} samples with "
                      f"examples of the {fd['split']} split.")
+    for slow in facts.get("slow_workers") or ():
+        notes.append(f"Worker {slow['rank']} on {slow['host']} took up to {slow['times']:g} x as long for a step as "
+                     f"the others, for {slow['seconds']:,} s in all: training waited for it.")
     if facts.get("best"):
         notes.append(f"The weights are those of the best checkpoint, after {facts['weights_of']:,} images.")
     return notes

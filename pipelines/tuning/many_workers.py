@@ -52,6 +52,11 @@ def train_on_many(
         try:
             for position, row in _looks(told.store, place.prefix, told.trial.images, done, held):
                 told.look(position, row)
+        except SystemExit:  # Tune's word that the trial ends or pauses; soon it ends this process too
+            signals.number = signal.SIGTERM
+            held.free()
+            wait([done])
+            raise
         except BaseException:
             signals.number = signal.SIGTERM
             _until(done, held)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gan_core.config import Experiment
 from gan_core.errors import ConfigError
 from pipelines.profile import Profile
-from pipelines.room import Resources
+from pipelines.room import Resources, room_on
 from pipelines.tuning.settings import tune_of
 
 
@@ -43,7 +43,7 @@ class Places:
         has_gpus = any(node.get("GPU", 0) for node in nodes)
         # several workers have whole GPUs: the block refuses others
         gpus = float(has_gpus) if block.gpus is None else block.gpus / block.workers
-        room = sum(_room(node, cpus, gpus) for node in nodes)
+        room = sum(room_on(node, cpus, gpus) for node in nodes)
         if room < block.workers:
             has = ", ".join(f"{sum(node.get(kind, 0) for node in nodes):g} {kind}s" for kind in ("CPU", "GPU"))
             advice = f"tune.workers={room} fits" if room else "lower tune.gpus or the profile's cpus_per_worker"
@@ -52,9 +52,3 @@ class Places:
                               f"node{'s' * (len(nodes) != 1)}: it would wait for ever; {advice}")
         at_once = min(room // block.workers, block.samples, block.concurrent or room)
         return Places(at_once, cpus, gpus, block.workers)
-
-
-def _room(node: Resources, cpus: int, gpus: float) -> int:
-    """Training processes that one node has room for."""
-    by_cpu = int(node.get("CPU", 0) // cpus)
-    return min(by_cpu, int(node.get("GPU", 0) / gpus + 1e-9)) if gpus else by_cpu

@@ -16,10 +16,12 @@ from pipelines.execute import Run
 from pipelines.handles import Tuned
 from pipelines.heartbeats import HEARTBEATS
 from pipelines.notify import tell_outcome
+from pipelines.outcome import Outcome
 from pipelines.plan import Action, Planner, Step
+from pipelines.profile import Profile
 from pipelines.progress import following
 from pipelines.retries import Retries
-from pipelines.run import Opened, Outcome, nothing_new, open_to_run, ray_beside, run_opened
+from pipelines.run import Opened, nothing_new, open_to_run, ray_beside, refuse_unfit, run_opened
 from pipelines.server import check_server, configured_server
 from pipelines.show import console, result_table
 from pipelines.stages.tune import refuse_without_space
@@ -60,7 +62,7 @@ def search_steps(opened: Opened) -> list[Step]:
 
 
 def tune_experiment(
-    path: str, store: str, overrides: Iterable[str], profile: str | None, remake: Iterable[str], resume: bool
+    path: str, store: str, overrides: Iterable[str], profile: Profile, remake: Iterable[str], resume: bool
 ) -> tuple[Opened, TuneOutcome]:
     """One search, shown as it goes.  ConfigError before anything starts; later errors are in the outcome.
 
@@ -111,6 +113,7 @@ def _tune(opened: Opened, steps: list[Step]) -> TuneOutcome:
         ray_beside(opened, searches, tune_of(experiment).workers),
         following(store, experiment, made.path, "starting Ray", made.log),
     ):
+        refuse_unfit(opened, "tune" if searches else "")
         tuned = _plain(opened, made.path) if url is None else _as_flow(opened, made)
         search = read_search(store, tuned.prefix)
     if made.error is not None:

@@ -52,11 +52,22 @@ def trial_experiment(experiment: Experiment, params: Mapping[str, Any], seed: in
     chosen = with_values(experiment, params, images=lengths.images, seed=seed).as_json()
     chosen["train"] |= {
         "workers": tune.workers, "fd_samples": tune.look_samples, "keep_every": None,
-        # of a population, all since the last exchange: whoever takes over may have its turn as late as that
-        "keep_checkpoints": 1 + exchange_looks(experiment) if tune.scheduler == "pbt" else KEPT,
+        "keep_checkpoints": _kept(experiment),
         **dict.fromkeys(("fd_every", "sample_every", "checkpoint_every", "report_every"), lengths.look_every),
     }
     return experiment_from(chosen)
+
+
+def _kept(experiment: Experiment) -> int:
+    """Checkpoints of a trial.
+
+    Of a population, all since the last exchange: whoever takes over may have its turn as late as that.  Several workers
+    may be beyond the next exchange before they have stopped for it: all of theirs are kept.
+    """
+    tune = tune_of(experiment)
+    if tune.scheduler != "pbt":
+        return KEPT
+    return 1 + (exchange_looks(experiment) if tune.workers == 1 else looks_in_all(experiment))
 
 
 def checkpoint_key(trial: Experiment, shards: str) -> str:

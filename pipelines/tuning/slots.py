@@ -15,6 +15,7 @@ import ray
 
 SILENT_S = 15.0
 AGAIN_S = 0.5
+ANSWER_S = 60.0  # after which the slots' process is lost, though nobody has said so
 
 
 class Slots:
@@ -51,7 +52,7 @@ def slot(slots: Any, who: str) -> Iterator[Slot]:
     try:
         yield held
     finally:
-        slots.free.remote(who)
+        held.free()
 
 
 class Slot:
@@ -62,5 +63,9 @@ class Slot:
 
     def keep(self) -> bool:
         """Says that it is still needed; False where it is not held."""
-        held: bool = ray.get(self._slots.hold.remote(self._who))
+        held: bool = ray.get(self._slots.hold.remote(self._who), timeout=ANSWER_S)
         return held
+
+    def free(self) -> None:
+        """Gives it up."""
+        self._slots.free.remote(self._who)

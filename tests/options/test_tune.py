@@ -253,11 +253,3 @@ def test_no_cadence_and_no_worker_is_searched() -> None:
 def test_numbers_of_losses_and_optimizers_may_change_in_the_middle_of_a_run(name: str, may: bool) -> None:
     assert may_change_mid_run(name) == may
     assert not set(MID_RUN) & UNSEARCHABLE.keys()
-
-
-@pytest.mark.parametrize("scheduler", ["hyperband", "pbt"])
-def test_what_pauses_trials_takes_one_worker_each(scheduler: str) -> None:
-    block = {"space": {RATE: RATES}, "scheduler": scheduler, "samples": 8}
-    assert TuneConfig.model_validate({**block, "workers": 1}).workers == 1
-    with pytest.raises(ValueError, match=r"tune\.workers=1 works, or tune\.scheduler=asha"):
-        TuneConfig.model_validate({**block, "workers": 2})

@@ -53,6 +53,10 @@ def test_a_run_without_grids_has_none(tmp_path: Path) -> None:
 def test_a_run_that_went_through_without_events_needs_no_notes() -> None:
     assert notes_of({"position": 102_400, "rollbacks": [], "ended": None, "best": None}) == []
     assert notes_of({}) == []
+    slow = {"rank": 1, "host": "host2", "spells": 2, "seconds": 1130, "times": 3.1}
+    assert notes_of({"slow_workers": [slow]}) == [
+        "Worker 1 on host2 took up to 3.1 x as long for a step as the others, for 1,130 s in all: training waited for "
+        "it."]
 
 
 def test_an_early_end_roll_backs_and_the_best_checkpoint_are_told() -> None:

@@ -205,7 +205,7 @@ def test_a_version_replaces_no_champion_but_the_one_that_it_was_judged_beside(
 
 
 def test_a_run_names_the_champion_in_its_table(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    from pipelines.run import Outcome
+    from pipelines.outcome import Outcome
     from pipelines.show import result_table
 
     gate = GATE | {"kid_domain": {"at_most_champion_plus": 0.001}, "coverage_pixels": {"at_least": 0.95}}

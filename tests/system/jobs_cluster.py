@@ -24,8 +24,9 @@ START_S = 120.0
 
 @dataclass
 class Head:
-    """One node of two CPUs with the Jobs API."""
+    """One node of two CPUs with the Jobs API.  code: the folder of the gan-pipelines that is installed there."""
 
+    code: Path = field(default_factory=Path.cwd)
     ports: list[int] = field(default_factory=lambda: [free_port() for _ in range(5)])
     token: str = field(default_factory=lambda: secrets.token_hex(32))
     process: subprocess.Popen[bytes] | None = None
@@ -51,7 +52,7 @@ class Head:
             f"--object-store-memory={128 * 2**20}", f"--temp-dir={self.folder}",
         ]
         environment = {
-            **os.environ, **self.secret, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(Path.cwd()),
+            **os.environ, **self.secret, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(self.code),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

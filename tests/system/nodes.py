@@ -44,13 +44,14 @@ class Nodes:
         return {**os.environ, **HEALTH, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token,
                 "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
 
-    def add(self) -> subprocess.Popen[bytes]:
-        """One more node; returns when the cluster counts it."""
+    def add(self, *options: str, **variables: str) -> subprocess.Popen[bytes]:
+        """One more node, with these options and variables besides; returns when the cluster counts it."""
         where = (["--head", f"--port={self.port}", "--include-dashboard=false"] if not self.nodes
                  else [f"--address={self.address}"])
         command = [RAY, "start", *where, "--node-ip-address=127.0.0.1", "--num-cpus=1", "--block",
-                   f"--object-store-memory={128 * 2**20}"]
-        node = subprocess.Popen(command, env=self.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                   f"--object-store-memory={128 * 2**20}", *options]
+        environment = self.environment() | variables
+        node = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.nodes.append(node)
         alive = sum(node.poll() is None for node in self.nodes)
         deadline = time.monotonic() + START_S

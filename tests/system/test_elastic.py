@@ -38,7 +38,7 @@ def pid_of_rank_0(store: Store, attempt: int) -> int:
 
 
 def test_a_killed_worker_is_survived_and_costs_at_most_one_interval(tmp_path: Path) -> None:
-    settings = ENDLESS | {"images": 25_600, "workers": {"min": 1, "max": 2}}
+    settings = ENDLESS | {"images": 12_800, "workers": {"min": 1, "max": 2}}
     with Training(store_in(tmp_path), settings, {}) as training:
         training.until(lambda: len(training.checkpoints()) >= 2, "second checkpoint")
         os.kill(pid_of_rank_0(training.store, 1), signal.SIGKILL)
@@ -48,8 +48,8 @@ def test_a_killed_worker_is_survived_and_costs_at_most_one_interval(tmp_path: Pa
     assert status == 0
     before, after = training.positions(1), training.positions(2)
     assert after[0] == before[-1] + EVERY  # the second attempt began at the last checkpoint of the first
-    assert [*before, *after] == list(range(EVERY, 25_601, EVERY))
-    assert training.rows() == list(range(640, 25_601, 640))
+    assert [*before, *after] == list(range(EVERY, 12_801, EVERY))
+    assert training.rows() == list(range(640, 12_801, 640))
     assert training.worlds() == [2]
     assert said == ["gan: worker 0 died", f"gan: training goes on with 2 workers from {before[-1]:,} images"]
 

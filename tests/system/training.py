@@ -34,19 +34,23 @@ WAIT_S = 180.0
 
 @dataclass
 class Training:
-    """One process that trains the tiny experiment with these settings of `train`."""
+    """One process that trains the tiny experiment with these settings of `train`.
+
+    through: a command that runs others, as on another host.
+    """
 
     store: Store
     settings: dict[str, Any]
     profile: dict[str, Any]
     environment: dict[str, str] | None = None
+    through: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Training:
         if read_manifest(self.store, SHARDS) is None:
             write_shards(Digits(), self.store, SHARDS, shard_examples=4096, key="digits")
         experiment = TINY | {"train": {"batch": 64, "keep_checkpoints": 10_000, **self.settings}}
-        command = [sys.executable, "-m", "tests.system.training", self.store.url, json.dumps(experiment),
+        command = [*self.through, sys.executable, "-m", "tests.system.training", self.store.url, json.dumps(experiment),
                    json.dumps(self.profile)]
         self.process = subprocess.Popen(command, env=self.environment or dict(os.environ), stdout=subprocess.DEVNULL,
                                         stderr=subprocess.PIPE)
@@ -54,7 +58,9 @@ class Training:
 
     def __exit__(self, *error: object) -> None:
         assert self.process is not None
+        assert self.process.stderr is not None
         kill_tree(self.process)
+        self.process.stderr.close()
 
     def ended(self) -> tuple[int, list[str]]:
         """Its exit status and what it said, once it has ended."""

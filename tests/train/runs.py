@@ -16,7 +16,7 @@ from gan_core.store import Store
 from gan_core.train.__main__ import main
 from gan_core.train.checkpoint import RunPlace
 from gan_core.train.loop import fit
-from gan_core.train.report import Command, Trouble
+from gan_core.train.report import Command, Event, Trouble
 
 RUN = "runs/r"
 
@@ -37,6 +37,7 @@ class Scripted:
     saved: list[tuple[int, str]] = field(default_factory=list)
     troubles: list[tuple[int, Trouble]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
 
     def scalars(self, position: int, values: Mapping[str, float]) -> None:
         self.rows.append((position, dict(values)))
@@ -51,6 +52,9 @@ class Scripted:
 
     def checkpoint(self, position: int, saved: str) -> None:
         self.saved.append((position, saved))
+
+    def event(self, event: Event) -> None:
+        self.events.append(event)
 
     def command(self) -> Command:
         self.asked += 1

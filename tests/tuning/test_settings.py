@@ -62,6 +62,18 @@ def test_a_trial_differs_from_the_experiment_by_its_values_length_and_cadence_al
     assert (trial["seed"], trial["tune"]) == (9, None)
 
 
+@pytest.mark.parametrize(("scheduler", "workers", "kept"), [
+    ("asha", 1, 2), ("asha", 2, 2), ("hyperband", 2, 2), ("pbt", 1, 3), ("pbt", 2, 5),
+])
+def test_what_another_trial_may_take_over_is_kept_until_it_has(
+    experiment: Make, scheduler: str, workers: int, kept: int
+) -> None:
+    """512 images in four looks, two from one exchange to the next; several workers train on beyond it."""
+    block = {"images": 512, "workers": workers, "scheduler": scheduler}
+    search = searched(experiment, block | ({"perturb_every": 256} if scheduler == "pbt" else {}))
+    assert trial_experiment(search, {}, 0).train.keep_checkpoints == kept
+
+
 def test_values_that_make_no_trial_are_refused(experiment: Make) -> None:
     with pytest.raises(ConfigError, match=r"^tiny with model\.width=0: "):
         trial_experiment(searched(experiment), {"model.width": 0}, 0)

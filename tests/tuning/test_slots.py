@@ -31,7 +31,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def near(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is asked of the process that holds the slots is done here."""
-    monkeypatch.setattr(slots, "ray", SimpleNamespace(get=lambda answer: answer))
+    monkeypatch.setattr(slots, "ray", SimpleNamespace(get=lambda answer, timeout: answer))
 
 
 def as_actor(held: Slots) -> Any:

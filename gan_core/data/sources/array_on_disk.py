@@ -69,7 +69,7 @@ class ArrayOnDisk:
         with tempfile.TemporaryFile() as file:
             needed = prod(header.shape) * header.dtype.itemsize
             left = needed + 1
-            with no_room(tempfile.gettempdir()):
+            with no_room(tempfile.gettempdir(), Path(tempfile.gettempdir())):
                 while left and (chunk := stream.read(min(COPIED, left))):
                     left -= file.write(chunk)
                 file.flush()
