@@ -92,9 +92,14 @@ give_up() { # says a log's last words, and leaves nothing behind
   stop_all
 }
 
+have() { # whether all of these are installed: command -v of several says yes where one is
+  local tool
+  for tool; do command -v "$tool" > /dev/null || return 1; done
+}
+
 case "${1:-}" in
   install)
-    command -v initdb pg_ctl psql curl > /dev/null && exit 0
+    have initdb pg_ctl psql curl && exit 0
     sudo="env"
     [ $EUID = 0 ] || sudo="sudo env"
     $sudo apt-get update -qq

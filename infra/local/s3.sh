@@ -83,9 +83,14 @@ stop_servers() {
   rm -rf "$home"
 }
 
+have() { # whether all of these are installed: command -v of several says yes where one is
+  local tool
+  for tool; do command -v "$tool" > /dev/null || return 1; done
+}
+
 case "${1:-}" in
   install)
-    command -v radosgw ceph-mon ceph-osd ceph radosgw-admin curl > /dev/null && exit 0
+    have radosgw ceph-mon ceph-osd ceph radosgw-admin curl && exit 0
     root="env"
     [ "$(id -u)" = 0 ] || root="sudo env"
     $root apt-get update -qq
