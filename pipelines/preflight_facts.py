@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -31,7 +32,7 @@ from pipelines.autoscaler import NodeTypes, node_types_here
 PACKAGES = ("ray", "torch", "gan-pipelines")
 MISSING = "missing"
 IMAGE = "GAN_IMAGE"  # names the image that a container was made from; nothing else inside it does
-GPU_S, STORE_S = 5.0, 8.0
+GPU_S, STORE_S, NAME_S = 5.0, 8.0, 2.0
 SPILLING = "--fallback_directory="
 SHM = Path("/dev/shm")
 CONTAINER = re.compile(r"/(?:containers|sandboxes)/([0-9a-f]{12})[0-9a-f]{52}/")
@@ -49,7 +50,8 @@ class Facts(Config):
     """versions: by package, Python's included.  code: a digest of the sources of this program.  image: what GAN_IMAGE
     says, else the id of the container; '' outside of one.  gpus: name and compute capability of each.  driver: of CUDA.
     disks: by what is kept there.  shm: bytes of shared memory in all.  store: what is wrong with it; '' when nothing.
-    store_s: seconds that the trial of the store took.  types: what an autoscaler may start, where this node has it.
+    store_s: seconds that the trial of the store took.  name_s: that the name of another node's address took, at most
+    NAME_S.  types: what an autoscaler may start, where this node has it.
     """
 
     host: str
@@ -62,14 +64,17 @@ class Facts(Config):
     shm: int
     store: str
     store_s: float
+    name_s: float
     types: NodeTypes | None
 
 
-def facts_here(url: str, prefix: str, name: str, has_gpus: bool, is_head: bool) -> dict[str, Any]:
+def facts_here(
+    url: str, prefix: str, name: str, has_gpus: bool, is_head: bool, other: str
+) -> dict[str, Any]:
     """Of this node, as plain values: a node with another version of this program has another `Facts`.
 
     url: of the store, tried below `prefix`, where whoever asks has put MARKER; '' leaves it out.  name: what this node
-    calls its own object there.
+    calls its own object there.  other: the address of another node.
     """
     begun = time.monotonic()
     wrong = _in_time(lambda: tried(Store(url), prefix, name)) if url else ""
@@ -78,7 +83,7 @@ def facts_here(url: str, prefix: str, name: str, has_gpus: bool, is_head: bool) 
     return Facts(
         host=platform.node(), versions=versions(), code=code_digest(), image=os.environ.get(IMAGE) or _container(),
         gpus=gpus, driver=driver, disks=_disks(url), shm=_bytes_of(SHM), store=wrong, store_s=store_s,
-        types=node_types_here() if is_head else None,
+        name_s=_name_of(other), types=node_types_here() if is_head else None,
     ).model_dump(mode="json")
 
 
@@ -143,6 +148,15 @@ def _in_time(act: Callable[[], str]) -> str:
     thread.start()
     thread.join(STORE_S)
     return said[0] if said else f"the store does not answer within {STORE_S:g} s"
+
+
+def _name_of(address: str) -> float:
+    """Seconds until its name is found, or that there is none; at most NAME_S."""
+    begun = time.monotonic()
+    thread = Thread(target=lambda: _said(lambda: socket.getnameinfo((address, 0), 0)[0]), daemon=True)
+    thread.start()
+    thread.join(NAME_S)
+    return min(NAME_S, time.monotonic() - begun)
 
 
 def _said(act: Callable[[], str]) -> str:

@@ -15,6 +15,7 @@ from pipelines.profile import Looked, PreflightConfig
 LEAST_ROOM = 64 * 2**20  # bytes, with which nothing runs
 LITTLE_ROOM = 5 * 10**9  # bytes; a run of images leaves some, and checkpoints come in twos
 LITTLE_SHM = 2**30  # bytes: NCCL takes shared memory between the GPUs of a node
+SLOW_NAME_S = 1.0  # torch asks for the name of each worker that joins its process group
 NAMED = 3  # nodes in one line
 LARGER = {"TMPDIR": "make room, or set TMPDIR there to a larger disk",
           "spilling": "make room, or start Ray there with another --temp-dir or --object-spilling-directory",
@@ -51,6 +52,7 @@ def faults(answers: Sequence[Answer], here: Here, settings: PreflightConfig) -> 
         "store": lambda: _each(known, _store),
         "disk": lambda: _each(known, lambda node, facts: _disks(node, facts, here)),
         "clock": lambda: _clocks(answers, settings.clock_s),
+        "names": lambda: _each(known, _names_of_others),
     }
     silent = [Fault(answer.node.name, "", "bad", answer.problem,
                     "look at Ray there (`ray status` on the head), or take the node out with `ray stop`")
@@ -155,6 +157,13 @@ def _disks(node: str, facts: Facts, here: Here) -> Iterator[Fault]:
 
 def _size(amount: int) -> str:
     return f"{amount / 1e9:.1f} GB" if amount >= 1e8 else f"{amount / 1e6:.0f} MB"
+
+
+def _names_of_others(node: str, facts: Facts) -> Iterator[Fault]:
+    if facts.name_s > SLOW_NAME_S:
+        yield Fault(node, "names", "warning", f"the name of another node's address takes {facts.name_s:.1f} s or more",
+                    "each start of the workers waits for it, 10 s where a name server is silent: have the nodes' "
+                    "addresses in DNS or in /etc/hosts there")
 
 
 def _clocks(answers: Sequence[Answer], limit: float) -> Iterator[Fault]:

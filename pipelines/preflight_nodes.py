@@ -28,10 +28,11 @@ SCRATCH = ".doctor/preflight"
 
 @dataclass(frozen=True)
 class Node:
-    """resources: in all, by Ray's names.  free: of them, what nobody holds now."""
+    """address: as the others reach it.  resources: in all, by Ray's names.  free: of them, what nobody holds now."""
 
     id: str
     name: str
+    address: str
     resources: Mapping[str, float]
     free: Mapping[str, float]
 
@@ -65,8 +66,8 @@ def alive_nodes() -> list[Node]:
     free = available_resources_per_node()
     alive = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: HEAD not in node["Resources"])
     addresses = [node["NodeManagerAddress"] for node in alive]
-    return [Node(node["NodeID"], _name(node, addresses), node["Resources"], free.get(node["NodeID"], {}))
-            for node in alive]
+    return [Node(node["NodeID"], _name(node, addresses), node["NodeManagerAddress"], node["Resources"],
+                 free.get(node["NodeID"], {})) for node in alive]
 
 
 def asked(nodes: Sequence[Node], url: str, answer_s: float) -> list[Answer]:
@@ -81,7 +82,8 @@ def asked(nodes: Sequence[Node], url: str, answer_s: float) -> list[Answer]:
     if store is not None:
         store.write(f"{prefix}/{MARKER}", prefix.encode())
     try:
-        refs = {_task(node, facts_here, url, prefix, node.id, node.has_gpus, node.is_head): node for node in nodes}
+        refs = {_task(node, facts_here, url, prefix, node.id, node.has_gpus, node.is_head, other.address): node
+                for node, other in zip(nodes, [*nodes[1:], *nodes[:1]], strict=True)}
         found = _results(refs, answer_s)
         for ref in refs.keys() - found.keys():
             cancel(ref)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +20,7 @@ from pipelines import preflight_facts
 from pipelines.autoscaler import NodeType, NodeTypes, types_of
 from pipelines.jobs_api import JobsApi
 from pipelines.preflight import Examined, Question, heed, row
-from pipelines.preflight_facts import MARKER, Facts, Room, code_digest, tried, versions
+from pipelines.preflight_facts import MARKER, Facts, Room, code_digest, facts_here, tried, versions
 from pipelines.preflight_job import FOUND, examined_by_job
 from pipelines.preflight_judge import Fault, Here, faults, findings
 from pipelines.preflight_nodes import HEAD, Answer, Node
@@ -37,7 +38,7 @@ GPU_NODE = {"CPU": 8.0, "GPU": 1.0}
 
 def node(name: str, free: dict[str, float] | None = None, **resources: float) -> Node:
     has = resources or {"CPU": 1.0}
-    return Node(name, name, has, has if free is None else free)
+    return Node(name, name, name, has, has if free is None else free)
 
 
 def head(**resources: float) -> Node:
@@ -47,7 +48,7 @@ def head(**resources: float) -> Node:
 def facts(**others: Any) -> Facts:
     disks = {"TMPDIR": Room(folder="/tmp", device=1, free=100 * GB)}
     known = {"host": "h", "versions": VERSIONS, "code": "aaaa", "image": "", "gpus": (), "driver": "", "disks": disks,
-             "shm": 8 * GB, "store": "", "store_s": 0.01, "types": None}
+             "shm": 8 * GB, "store": "", "store_s": 0.01, "name_s": 0.01, "types": None}
     return Facts(**(known | others))
 
 
@@ -89,6 +90,26 @@ def test_other_versions_are_named_with_both_but_for_other_builds_of_the_same(
 def test_other_code_of_the_same_version_is_named() -> None:
     assert judged(said("b", code="bbbb")) == [
         ("bad", "versions", "node b: the code of gan-pipelines is bbbb, here aaaa")]
+
+
+def test_a_node_that_waits_for_the_names_of_others_is_named() -> None:
+    assert judged(said("a"), said("b", name_s=2.0)) == [
+        ("warning", "names", "node b: the name of another node's address takes 2.0 s or more")]
+    assert judged(said("b", name_s=2.0), skip=("names",)) == []
+
+
+def test_an_address_without_a_name_is_found_out_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def silent(address: tuple[str, int], flags: int) -> tuple[str, str]:
+        asked.append(address[0])
+        time.sleep(30)
+        return "", ""
+
+    monkeypatch.setattr(preflight_facts, "NAME_S", 0.05)
+    monkeypatch.setattr("socket.getnameinfo", silent)
+    assert facts_here("", "", "a", False, False, "10.0.0.9")["name_s"] == 0.05
+    assert asked == ["10.0.0.9"]
 
 
 def test_what_is_so_of_many_nodes_is_one_line() -> None:

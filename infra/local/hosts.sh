@@ -28,7 +28,7 @@ cable() { echo "$name-${1#host}"; }
 hosts() { ip netns list | awk -v start="$name-" 'index($1, start) == 1 {print substr($1, length(start) + 1)}'; }
 
 add_host() {
-  local number=$1
+  local number=$1 other
   local host=host$number space
   space=$(place "$host")
   ip netns add "$space"
@@ -39,8 +39,14 @@ add_host() {
   ip -n "$space" link set eth0 up
   ip -n "$space" route add default via "$net.1"
   mkdir -p "$home/$host" "/etc/netns/$space"
-  # as Debian's installer leaves it: a host's own name leads to its loopback
+  # as Debian's installer leaves it: a host's own name leads to its loopback.  Names of the others are known, as by a
+  # name server, which nothing else is asked: gloo looks up whoever connects, and waits 10 s for a server that is silent
   printf '127.0.0.1 localhost\n127.0.1.1 %s\n' "$host" > "/etc/netns/$space/hosts"
+  for other in $(seq 0 $(($2 - 1))); do
+    [ "$other" = "$number" ] || echo "$net.$((10 + other)) host$other" >> "/etc/netns/$space/hosts"
+  done
+  echo "$net.$((10 + number)) $host-net" >> "/etc/netns/$space/hosts"
+  : > "/etc/netns/$space/resolv.conf"
 }
 
 off() {
@@ -76,7 +82,7 @@ up() {
   ip link add "$name-br" type bridge
   ip addr add "$net.1/24" dev "$name-br"
   ip link set "$name-br" up
-  for number in $(seq 0 $(($1 - 1))); do add_host "$number"; done
+  for number in $(seq 0 $(($1 - 1))); do add_host "$number" "$1"; done
 }
 
 case "${1:-}" in
