@@ -80,7 +80,8 @@ def cluster(profile: Profile, store: Store) -> Iterator[Finding]:
 def _examined(profile: Profile, store: Store) -> Examined:
     from pipelines.preflight import Question, examine
 
-    question = Question(need=None, store=store.url, settings=profile.preflight)
+    question = Question(need=None, store=store.url, settings=profile.preflight,
+                        interface=profile.ray.network.interface)
     if profile.backend != RAY_JOBS:
         connect(profile, workers=1)
         return examine(question, lambda line: None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import Field
 
@@ -88,8 +88,22 @@ def _interfaces() -> dict[str, list[str]]:
 
 def _refuse_unknown(interface: str | None) -> None:
     """Gloo would say 'unsupported gloo device' of it."""
-    known = [name for _, name in socket.if_nameindex()]
-    if interface is not None and not set(interface.split(",")) & set(known):
-        here = ", ".join(name for name in known if name != "lo") or "lo"
+    here = names()
+    if interface is not None and not known(interface, here):
         raise ConfigError(f"ray.network.interface={interface}: host {socket.gethostname()} has no such network "
-                          f"interface; it has: {here}; null finds the one that reaches the other hosts")
+                          f"interface; it has: {listed(here)}; null finds the one that reaches the other hosts")
+
+
+def names() -> tuple[str, ...]:
+    """Of this host's interfaces."""
+    return tuple(name for _, name in socket.if_nameindex())
+
+
+def known(interface: str, here: Sequence[str]) -> bool:
+    """Whether a host with those has what the setting names: one, or several with commas between them."""
+    return bool(set(interface.split(",")) & set(here))
+
+
+def listed(here: Sequence[str]) -> str:
+    """For people: those that lead to other hosts."""
+    return ", ".join(name for name in here if name != "lo") or "lo"

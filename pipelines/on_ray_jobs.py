@@ -120,7 +120,7 @@ class OnRayJobs:
             if not wanted:
                 raise
         need = Need.of(stage, run.experiment, self.profile)
-        question = Question.of(run.store, run.experiment, need, self.profile.preflight)
+        question = Question.of(run.store, run.experiment, need, self.profile)
         given = runtime_env(api, self.profile, environment(self.profile), say)
         found = examined_by_job(api, question, given, given_up=api.given_up)
         if found is not None:

@@ -23,7 +23,7 @@ from pipelines.preflight_facts import code_digest, versions
 from pipelines.preflight_judge import Fault, Here, faults, findings
 from pipelines.preflight_nodes import Answer, Node, alive_nodes, asked
 from pipelines.preflight_room import NAME, Need, judge_room, must_wait, waited
-from pipelines.profile import PreflightConfig
+from pipelines.profile import PreflightConfig, Profile
 
 Say = Callable[[str], None]
 LISTS = ("nodes", "of_cluster", "of_nodes")
@@ -31,7 +31,7 @@ LISTS = ("nodes", "of_cluster", "of_nodes")
 
 class Question(Config):
     """What is asked of a cluster.  need: None where nothing has to find room.  store: its URL.  checkpoint, shards:
-    bytes of them that a node will keep.
+    bytes of them that a node will keep.  interface: of the profile's `ray.network`.
     """
 
     need: Need | None
@@ -39,12 +39,13 @@ class Question(Config):
     settings: PreflightConfig
     checkpoint: int = 0
     shards: int = 0
+    interface: str | None = None
 
     @staticmethod
-    def of(store: Store, experiment: Experiment, need: Need, settings: PreflightConfig) -> Question:
+    def of(store: Store, experiment: Experiment, need: Need, profile: Profile) -> Question:
         """Of a run of an experiment on a store: what is there of it already tells how large it is."""
         prefixes = {step.stage: step.prefix for step in Planner(store, experiment).plan()}
-        return Question(need=need, store=store.url, settings=settings,
+        return Question(need=need, store=store.url, settings=profile.preflight, interface=profile.ray.network.interface,
                         checkpoint=_checkpoint_bytes(store, prefixes["train"]),
                         shards=0 if store.is_local else _bytes(store, prefixes["prepare"]))
 
@@ -83,7 +84,8 @@ def say(line: str) -> None:
 def examine(question: Question, tell: Say = say) -> Examined:
     """Of the cluster that this process is connected to.  Waits for an autoscaler where that can bring the nodes."""
     begun, settings, need = time.monotonic(), question.settings, question.need
-    here = Here(versions=versions(), code=code_digest(), checkpoint=question.checkpoint, shards=question.shards)
+    here = Here(versions=versions(), code=code_digest(), checkpoint=question.checkpoint, shards=question.shards,
+                interface=question.interface)
     nodes = alive_nodes()
     answers, wrong = _asked(question, nodes)
     if need is not None and NAME not in settings.skip:

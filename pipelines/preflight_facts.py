@@ -28,6 +28,7 @@ from gan_core.config import Config
 from gan_core.outages import reason
 from gan_core.store import Store
 from pipelines.autoscaler import NodeTypes, node_types_here
+from pipelines.network import names
 
 PACKAGES = ("ray", "torch", "gan-pipelines")
 MISSING = "missing"
@@ -51,7 +52,7 @@ class Facts(Config):
     says, else the id of the container; '' outside of one.  gpus: name and compute capability of each.  driver: of CUDA.
     disks: by what is kept there.  shm: bytes of shared memory in all.  store: what is wrong with it; '' when nothing.
     store_s: seconds that the trial of the store took.  name_s: that the name of another node's address took, at most
-    NAME_S.  types: what an autoscaler may start, where this node has it.
+    NAME_S.  interfaces: of its network.  types: what an autoscaler may start, where this node has it.
     """
 
     host: str
@@ -65,6 +66,7 @@ class Facts(Config):
     store: str
     store_s: float
     name_s: float
+    interfaces: tuple[str, ...]
     types: NodeTypes | None
 
 
@@ -83,7 +85,7 @@ def facts_here(
     return Facts(
         host=platform.node(), versions=versions(), code=code_digest(), image=os.environ.get(IMAGE) or _container(),
         gpus=gpus, driver=driver, disks=_disks(url), shm=_bytes_of(SHM), store=wrong, store_s=store_s,
-        name_s=_name_of(other), types=node_types_here() if is_head else None,
+        name_s=_name_of(other), interfaces=names(), types=node_types_here() if is_head else None,
     ).model_dump(mode="json")
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gan_core.config import Config
 from gan_core.probes.finding import Finding, Judgement
+from pipelines.network import known, listed
 from pipelines.preflight_facts import MISSING, Facts
 from pipelines.preflight_nodes import Answer, Node
 from pipelines.profile import Looked, PreflightConfig
@@ -23,12 +24,15 @@ LARGER = {"TMPDIR": "make room, or set TMPDIR there to a larger disk",
 
 
 class Here(Config):
-    """What this process is like, and what the run will keep on a node's disks, in bytes.  shards: of a remote store."""
+    """What this process is like, and what the run will keep on a node's disks, in bytes.  shards: of a remote store.
+    interface: that its workers are to speak over; None where each finds its own.
+    """
 
     versions: dict[str, str]
     code: str
     checkpoint: int = 0
     shards: int = 0
+    interface: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,15 +48,15 @@ class Fault:
 
 def faults(answers: Sequence[Answer], here: Here, settings: PreflightConfig) -> list[Fault]:
     """Of all nodes, but for what the settings skip."""
-    known = [(answer, answer.facts) for answer in answers if answer.facts is not None]
+    told = [(answer, answer.facts) for answer in answers if answer.facts is not None]
     by_part: Mapping[Looked, Callable[[], Iterator[Fault]]] = {
-        "versions": lambda: _each(known, lambda node, facts: _versions(node, facts, here)),
-        "gpus": lambda: _gpus(known),
-        "image": lambda: _images(known),
-        "store": lambda: _each(known, _store),
-        "disk": lambda: _each(known, lambda node, facts: _disks(node, facts, here)),
+        "versions": lambda: _each(told, lambda node, facts: _versions(node, facts, here)),
+        "gpus": lambda: _gpus(told),
+        "image": lambda: _images(told),
+        "store": lambda: _each(told, _store),
+        "disk": lambda: _each(told, lambda node, facts: _disks(node, facts, here)),
         "clock": lambda: _clocks(answers, settings.clock_s),
-        "names": lambda: _each(known, _names_of_others),
+        "network": lambda: _each(told, lambda node, facts: _network(node, facts, here.interface)),
     }
     silent = [Fault(answer.node.name, "", "bad", answer.problem,
                     "look at Ray there (`ray status` on the head), or take the node out with `ray stop`")
@@ -159,11 +163,14 @@ def _size(amount: int) -> str:
     return f"{amount / 1e9:.1f} GB" if amount >= 1e8 else f"{amount / 1e6:.0f} MB"
 
 
-def _names_of_others(node: str, facts: Facts) -> Iterator[Fault]:
+def _network(node: str, facts: Facts, interface: str | None) -> Iterator[Fault]:
+    if interface is not None and not known(interface, facts.interfaces):
+        yield Fault(node, "network", "bad", f"ray.network.interface={interface}: has no such network interface; it "
+                    f"has: {listed(facts.interfaces)}", "null finds the one that reaches the other hosts")
     if facts.name_s > SLOW_NAME_S:
-        yield Fault(node, "names", "warning", f"the name of another node's address takes {facts.name_s:.1f} s or more",
-                    "each start of the workers waits for it, 10 s where a name server is silent: have the nodes' "
-                    "addresses in DNS or in /etc/hosts there")
+        yield Fault(node, "network", "warning", f"the name of another node's address takes {facts.name_s:.1f} s or "
+                    "more", "each start of the workers waits for it, 10 s where a name server is silent: have the "
+                    "nodes' addresses in DNS or in /etc/hosts there")
 
 
 def _clocks(answers: Sequence[Answer], limit: float) -> Iterator[Fault]:

@@ -56,7 +56,7 @@ class RayConfig(Config):
     network: NetworkConfig = Field(NetworkConfig(), description="how the training workers reach each other")
 
 
-Looked = Literal["room", "versions", "gpus", "image", "store", "disk", "clock", "names"]
+Looked = Literal["room", "versions", "gpus", "image", "store", "disk", "clock", "network"]
 
 
 class PreflightConfig(Config):

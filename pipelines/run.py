@@ -180,4 +180,4 @@ def refuse_unfit(opened: Opened, stage: str) -> None:
 
     connect(profile, opened.experiment.train.most_workers)
     need = Need.of(stage, opened.experiment, profile)
-    heed(examine(Question.of(opened.store, opened.experiment, need, profile.preflight)))
+    heed(examine(Question.of(opened.store, opened.experiment, need, profile)))

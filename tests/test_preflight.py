@@ -48,7 +48,8 @@ def head(**resources: float) -> Node:
 def facts(**others: Any) -> Facts:
     disks = {"TMPDIR": Room(folder="/tmp", device=1, free=100 * GB)}
     known = {"host": "h", "versions": VERSIONS, "code": "aaaa", "image": "", "gpus": (), "driver": "", "disks": disks,
-             "shm": 8 * GB, "store": "", "store_s": 0.01, "name_s": 0.01, "types": None}
+             "shm": 8 * GB, "store": "", "store_s": 0.01, "name_s": 0.01, "interfaces": ("lo", "eth0"),
+             "types": None}
     return Facts(**(known | others))
 
 
@@ -94,8 +95,14 @@ def test_other_code_of_the_same_version_is_named() -> None:
 
 def test_a_node_that_waits_for_the_names_of_others_is_named() -> None:
     assert judged(said("a"), said("b", name_s=2.0)) == [
-        ("warning", "names", "node b: the name of another node's address takes 2.0 s or more")]
-    assert judged(said("b", name_s=2.0), skip=("names",)) == []
+        ("warning", "network", "node b: the name of another node's address takes 2.0 s or more")]
+    assert judged(said("b", name_s=2.0), skip=("network",)) == []
+
+
+def test_a_node_without_the_interface_that_the_profile_names_is_named() -> None:
+    asked = Here(versions=VERSIONS, code="aaaa", interface="eth0,ib0")
+    assert judged(said("a"), said("b", interfaces=("lo", "ens5")), here=asked) == [
+        ("bad", "network", "node b: ray.network.interface=eth0,ib0: has no such network interface; it has: ens5")]
 
 
 def test_an_address_without_a_name_is_found_out_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
