@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+from abc import ABC, abstractmethod
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
@@ -52,7 +53,7 @@ def threads_here() -> int:
     return int(os.environ.get(THREADS) or 0)
 
 
-class JobOrder(Config):
+class JobOrder(Config, ABC):
     """What every order says.  stage: what is done.  profile: for the job's own process.
 
     python, code: of whoever orders, as versions.  threads: of the job's own process; 0: one for each core that it may
@@ -67,14 +68,14 @@ class JobOrder(Config):
     workers: int | None = None
 
     @property
+    @abstractmethod
     def whose(self) -> str:
         """The name of the experiment or the model."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def work(self) -> str:
         """The key of what is made."""
-        raise NotImplementedError
 
     @property
     def name(self) -> str:
