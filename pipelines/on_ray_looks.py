@@ -73,8 +73,8 @@ def _spread(profile: Profile, sight: Sight, blocks: Iterator[Block]) -> Iterator
         while waiting:
             yield _result(ray.get(waiting.popleft(), timeout=profile.ray.silent_s))
     except GetTimeoutError as error:
-        raise WorkersFailed(f"no images were looked at for {profile.ray.silent_s:g} s; see whether the cluster has free "
-                            "CPUs, by `ray status` on the head; run the same command again") from error
+        raise WorkersFailed(f"no images were looked at for {profile.ray.silent_s:g} s; see whether the cluster has "
+                            "free CPUs, by `ray status` on the head; run the same command again") from error
     except RayError as error:
         last = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
         raise WorkersFailed(f"a worker that looks at images failed: {last}; run the same command again") from error

@@ -62,5 +62,5 @@ def test_generation_and_evaluation_say_that_nothing_is_done(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     of_generation, of_evaluation = done.stdout.splitlines()
     assert of_generation.startswith("no shard was made for 2 s; see whether the cluster has free CPUs")
-    assert of_evaluation == ("no images were looked at for 2 s; see whether the cluster has free CPUs, by `ray status` on "
-                             "the head; run the same command again")
+    assert of_evaluation == ("no images were looked at for 2 s; see whether the cluster has free CPUs, by `ray status` "
+                             "on the head; run the same command again")
