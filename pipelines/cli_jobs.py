@@ -44,9 +44,8 @@ def list_(
     elif not found:
         typer.echo(f"no jobs at {api.address}; the same option with `gan run EXPERIMENT.yaml` submits some", err=True)
     else:
-        rows = [[job.name, job.status, f"{job.since[5:10]} {job.since[11:16]}", job.stage, job.experiment]
-                for job in found]
-        print_table(["job", "status", "since", "stage", "experiment"], rows, whole=3)
+        rows = [[job.name, job.status, f"{job.since[5:10]} {job.since[11:16]}"] for job in found]
+        print_table(["job", "status", "since"], rows, whole=3)  # the name says experiment and stage
 
 
 @jobs.command()
