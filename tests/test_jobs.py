@@ -67,7 +67,7 @@ def test_our_jobs_are_listed_newest_first_with_what_their_names_say(
 def test_a_table_of_jobs_shows_names_whole(cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["jobs", "list"])
-    assert re.search(rf"^{TRAIN}-10 +RUNNING +11-24 16:00 +train ", capsys.readouterr().out, re.MULTILINE)
+    assert re.search(rf"^{TRAIN}-10 +RUNNING +11-24 16:00$", capsys.readouterr().out, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("name", "found"), [
