@@ -12,6 +12,7 @@ from rich.table import Table
 from gan_core.config import Elastic, Experiment
 from gan_core.data.attributes import Seen, attributes_in, seen_in
 from gan_core.data.layout import layout_of, most_common
+from gan_core.data.shards import IMAGE_B
 from gan_core.data.source import Example, source_of
 from gan_core.data.transforms import apply
 from gan_core.errors import ConfigError, DataError
@@ -96,7 +97,9 @@ def data_of(experiment: Experiment, store: Store) -> tuple[DataSpec, str]:
     facts = manifest.facts
     columns = facts["splits"]["train"].get("attributes", {})
     seen = {name: Seen.model_validate(column) for name, column in columns.items()}
-    data = _spec(experiment, tuple(facts["shape"]), facts["classes"], facts["kind"], facts, seen)
+    shapes = {name: tuple(column["shape"]) for name, column in facts.get("columns", {}).items()}
+    shapes[facts["kind"]] = tuple(facts["shape"])
+    data = _spec(experiment, shapes, facts["classes"], facts["kind"], facts, seen)
     return data, "the data as prepared"
 
 
@@ -111,7 +114,7 @@ def _as_read(experiment: Experiment) -> DataSpec:
     columns: dict[str, Sequence[float]] = {
         name: [example.attributes[name] for example in examples if name in example.attributes]
         for name in layout.attributes}
-    return _spec(experiment, layout.tensors[layout.kind], classes, layout.kind, facts, seen_in(columns))
+    return _spec(experiment, layout.tensors, classes, layout.kind, facts, seen_in(columns))
 
 
 def _usable(experiment: Experiment) -> Iterator[Example]:
@@ -125,12 +128,12 @@ def _usable(experiment: Experiment) -> Iterator[Example]:
 
 
 def _spec(
-    experiment: Experiment, shape: tuple[int, ...], classes: int, kind: str, facts: Mapping[str, Any],
+    experiment: Experiment, shapes: Mapping[str, tuple[int, ...]], classes: int, kind: str, facts: Mapping[str, Any],
     seen: Mapping[str, Seen],
 ) -> DataSpec:
     wanted = getattr(experiment.model, "attributes", ())
-    return DataSpec(cast(tuple[int, int, int], shape), classes, kind, attributes_in(seen, wanted),
-                    facts.get("domains", ""))
+    shape, shape_b = (cast(tuple[int, int, int], shapes.get(name)) for name in (kind, IMAGE_B))
+    return DataSpec(shape, classes, kind, attributes_in(seen, wanted), facts.get("domains", ""), shape_b)
 
 
 def _networks(cost: Cost) -> Table:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,8 @@ class DataSpec:
     """What a recipe must know of the data.
 
     shape: of one example, (C, H, W) for images.  classes: 0 without labels.  kind: image, audio, tokens or video.
-    attributes: in the order of the columns of a batch's `attributes`.  domains: 'unpaired' for two of them.
+    attributes: in the order of the columns of a batch's `attributes`.  domains: 'unpaired' for two of them.  shape_b:
+    of the second image of each pair, None where there are no pairs.
     """
 
     shape: tuple[int, int, int]
@@ -41,6 +42,7 @@ class DataSpec:
     kind: str = "image"
     attributes: tuple[Attribute, ...] = ()
     domains: str = ""
+    shape_b: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,8 @@ class Defaults:
 def data_of(experiment: Experiment, shards: Shards) -> DataSpec:
     """What the recipe must know of prepared data.  ConfigError where it names attributes that there are not."""
     known = attributes_of(shards, wanted=getattr(experiment.model, "attributes", ()))
-    return DataSpec(shards.shape, shards.classes, shards.kind, known, shards.facts.get("domains", ""))
+    return DataSpec(shards.shape, shards.classes, shards.kind, known, shards.facts.get("domains", ""),
+                    cast(tuple[int, int, int] | None, shards.shape_b))
 
 
 def build_recipe(experiment: Experiment, data: DataSpec) -> Recipe:
