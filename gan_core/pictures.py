@@ -57,4 +57,5 @@ def pictured(images: NDArray[np.uint8], channels: int, indices: int = 0) -> NDAr
 def _in_channels(images: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     if channels == 3:
         return np.repeat(images[:, :1], 3, axis=1) if images.shape[1] < 3 else images[:, :3]
-    return images[:, :3].mean(axis=1, keepdims=True).astype(np.uint8)
+    grey: NDArray[np.uint8] = images[:, :3].mean(axis=1, keepdims=True).astype(np.uint8)
+    return grey

@@ -58,8 +58,8 @@ ResizeOption = Annotated[
     bool, typer.Option("--resize", help="Of --input: brings images of another size or mode to the generator's.")
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Of --input: parts of a folder translated at one time; without "
-                                                      "it, as the cluster has CPUs, or one where there is little to do.")
+    int | None, typer.Option("--workers", min=1, help="Of --input: parts of a folder translated at one time; without it, "
+                                                      "as the cluster has CPUs, or one where there is little to do.")
 ]
 WeightsOption = Annotated[
     str | None, typer.Option("--weights", metavar="W,W,…", help="How much of each generator; without it alike.")
@@ -161,7 +161,8 @@ def _refuse_beside_input(*given: object) -> None:
     """
     for option, value in zip(NOT_OF_INPUT, given[:-1], strict=True):
         if value not in (None, False):
-            raise ConfigError(f"{option}: says nothing of --input, whose images are translated one by one; leave it out")
+            raise ConfigError(f"{option}: says nothing of --input, whose images are translated one by one; leave it "
+                              "out")
     if given[-1] != 1:
         raise ConfigError(f"--input: {given[-1]} generators are named, and one translates; name one")
 

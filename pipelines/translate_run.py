@@ -149,7 +149,8 @@ def _begin(out: Store, version: tuple[Store, str], asked: Asked, direction: str)
         out.write(MARK, (json.dumps(told, indent=1) + "\n").encode())
         return
     except ValueError:
-        raise DamagedFile(f"{out.uri(MARK)}: is no JSON; remove it, and what lies beside it is taken as it is") from None
+        raise DamagedFile(f"{out.uri(MARK)}: is no JSON; remove it, and what lies beside it is taken as it is"
+                          ) from None
     for name in ("digest", "input", "direction", "resize"):
         if found.get(name) != told[name]:
             raise ConfigError(f"--out {asked.out}: holds translations with {name}={found.get(name)}, and {name}="

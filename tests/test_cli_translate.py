@@ -1,4 +1,4 @@
-"""`gan sample --input`: files translated one by one, whole folders of them, and what is said of those that cannot be."""
+"""`gan sample --input`: files translated one by one, whole folders of them, and what is said of those that are not."""
 
 from __future__ import annotations
 
@@ -120,11 +120,11 @@ def test_a_map_of_classes_is_given_as_it_is_and_its_only_direction_need_not_be_n
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("horses", "--input", "{in}/large.png"), "large.png: is 12x8 pixels, RGB; the generator takes 6x4 pixels, RGB; "
-                                                  "--resize brings it there"),
+        (("horses", "--input", "{in}/large.png"), "large.png: is 12x8 pixels, RGB; the generator takes 6x4 pixels, "
+                                                  "RGB; --resize brings it there"),
         (("maps", "--input", "{in}/a.png"), "is 6x4 pixels, RGB; the generator takes 6x4 pixels, grey; a map of class "
                                             "indices is a grey image"),
-        (("maps", "--input", "{in}/grey.png"), "has a pixel of class 7; the generator knows the classes 0 to 2, and 255"),
+        (("maps", "--input", "{in}/grey.png"), "has a pixel of class 7; the generator knows the classes 0 to 2"),
         (("maps", "--input", "{in}/grey.png", "--direction", "a2b"), "has learned b2a alone; --direction b2a works"),
         (("horses", "--input", "{in}/grey.png"), "is 6x4 pixels, grey; the generator takes 6x4 pixels, RGB"),
         (("horses", "--input", "{in}/cut.png"), "cut.png: is truncated"),

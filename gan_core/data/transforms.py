@@ -13,7 +13,20 @@ from PIL import Image
 from gan_core.data.pair import MADE
 from gan_core.data.source import Example
 from gan_core.errors import DataError
-from gan_core.transforms import Background, Colour, Crop, Flip, Mode, MuLaw, Normalise, Pad, Pair, Resize, Size, Transform
+from gan_core.transforms import (
+    Background,
+    Colour,
+    Crop,
+    Flip,
+    Mode,
+    MuLaw,
+    Normalise,
+    Pad,
+    Pair,
+    Resize,
+    Size,
+    Transform,
+)
 
 Pixels = NDArray[np.uint8]  # [H, W] or [H, W, C]
 Samples = NDArray[np.int16]  # [T] or [channels, T]

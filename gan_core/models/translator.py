@@ -62,8 +62,7 @@ class Translator(nn.Module):
     def _encoded(self, x: Tensor, places: Tensor) -> Tensor:
         taken, done = [], 0
         for tap, chosen in zip(self.taps, places, strict=True):
-            for layer in self.layers[done : tap.layers]:
-                x = layer(x)
+            x = self.layers[done : tap.layers](x)
             done = tap.layers
             taken.append(x.flatten(2)[:, :, chosen].transpose(1, 2).flatten(1))
         return torch.cat(taken, 1)

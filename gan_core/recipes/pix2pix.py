@@ -17,6 +17,7 @@ the images.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -97,7 +98,7 @@ class Pix2pix(Defaults):
         spec = GeneratorSpec(family="unet", options=self._built(), inputs={"image": given}, output=self.made)
         return ("generator",), spec
 
-    def _built(self) -> dict[str, object]:
+    def _built(self) -> dict[str, Any]:
         o = self.options
         return {"shape": self.shape, "channels": self.made[0], "width": o.width, "dropout": o.dropout,
                 "indices": o.classes_in_input}

@@ -2,8 +2,8 @@
 
 Which samples and which examples is said here, and is part of what makes a run: the first examples of the validation
 split in stored order, and samples of fixed noise that were asked for the same classes or attributes; of a recipe that
-translates, the images of the first domain as images of the second; of one that learns from pairs, what is made of one
-image of each.  How the two are compared, and with what network, is a function of the caller's: training knows no metric.
+translates, the images of the first domain as images of the second; of one that learns from pairs, what is made of
+one image of each.  How the two are compared, and with what network, is a function of the caller's: training knows no metric.
 
     compare = fd_domain_against(network)             gan_core.metrics.in_training
     fit(experiment, shards, place, reporter, compare=compare)

@@ -35,8 +35,8 @@ from pipelines.parts import Made
 from pipelines.report import MOST_GRIDS, Report, spread, write_report
 from pipelines.report_json import report_json
 from pipelines.report_names import REPORT_JSON
-from pipelines.translations import both_ways, given_images, translated_rows
 from pipelines.report_parts import Compared, parts_of
+from pipelines.translations import both_ways, given_images, translated_rows
 
 PER_CLASS = 10  # samples of each class in the grid: one row a class
 MOST_ROWS = 20
@@ -143,8 +143,8 @@ def _evidence(generator: Generator, run: str, looking: Looking, domain: DomainNe
     labels = requested_labels(data, config) if generator.classes else None
     asked: dict[str, Any] = {"label": labels, "attributes": _attributes(generator, data, config) if generator.attributes else None}
     real = real_images(data, config)
-    if generator.given:
-        labels = requested_labels(data, config)  # of the pair: what is made is to be of the class of what was given
+    if generator.given:  # what is made is to be of the class of what was given
+        labels = requested_labels(data, config)
         asked = {"images": given_images(generator, data.split(config.split), np.arange(len(real)))}
     made = looking.made(generator, run, asked, len(real), networks_of(config))
     refuse_others(made.images, real.shape)

@@ -121,7 +121,8 @@ def test_a_champion_that_cannot_be_asked_for_these_pairs_says_why(trained: tuple
 
 def test_what_is_measured_of_no_pairs_is_refused_before_training(trained: tuple[Store, Experiment]) -> None:
     store, experiment = trained
-    asking = experiment.model_copy(update={"evaluate": experiment.evaluate.model_copy(update={"also": ("membership",)})})
+    also = experiment.evaluate.model_copy(update={"also": ("membership",)})
+    asking = experiment.model_copy(update={"evaluate": also})
     with pytest.raises(ConfigError, match="is not measured of a generator that makes one image of a pair"):
         train_stage(store, asking, handle(Shards, store, PREFIX), lambda *_: None, key="t", prefix="runs/t")
 
