@@ -58,8 +58,8 @@ ResizeOption = Annotated[
     bool, typer.Option("--resize", help="Of --input: brings images of another size or mode to the generator's.")
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Of --input: parts of a folder translated at one time; without it, "
-                                                      "as the cluster has CPUs, or one where there is little to do.")
+    int | None, typer.Option("--workers", min=1, help="Of --input: parts of a folder translated at one time; without "
+                                                      "it, as the cluster has CPUs, or one where there is little to do.")
 ]
 WeightsOption = Annotated[
     str | None, typer.Option("--weights", metavar="W,W,…", help="How much of each generator; without it alike.")

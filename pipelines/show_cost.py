@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
 from gan_core.config import Elastic, Experiment
 from gan_core.data.attributes import Seen, attributes_in, seen_in
 from gan_core.data.layout import layout_of, most_common
-from gan_core.data.shards import IMAGE_B
 from gan_core.data.source import Example, source_of
 from gan_core.data.transforms import apply
 from gan_core.errors import ConfigError, DataError
 from gan_core.manifest import read_manifest
+from gan_core.modalities.form import Form
 from gan_core.recipes.recipe import DataSpec
 from gan_core.store import Store
 from gan_core.train.cost import Cost, count, expected_switches
@@ -132,8 +132,8 @@ def _spec(
     seen: Mapping[str, Seen],
 ) -> DataSpec:
     wanted = getattr(experiment.model, "attributes", ())
-    shape, shape_b = (cast(tuple[int, int, int], shapes.get(name)) for name in (kind, IMAGE_B))
-    return DataSpec(shape, classes, kind, attributes_in(seen, wanted), facts.get("domains", ""), shape_b)
+    columns = {"columns": {name: {"shape": shape} for name, shape in shapes.items()}}
+    return DataSpec.of(Form.of(kind, shapes[kind], facts), classes, attributes_in(seen, wanted), {**facts, **columns})
 
 
 def _networks(cost: Cost) -> Table:

@@ -40,9 +40,10 @@ class Cut(Defaults):
         if data.kind != "image" or data.domains != "unpaired":
             raise ConfigError("model.recipe: cut translates between two unpaired domains of images, and this data set "
                               "has none; data.source=unpaired or data.source=two_domains works")
-        self.options, self.shape = options, data.shape
+        channels, height, width = data.shape
+        self.options, self.shape = options, (channels, height, width)
         self.objective = OBJECTIVES[options.objective]
-        self.taps = taps_of(data.shape, options.width, options.blocks)
+        self.taps = taps_of(self.shape, options.width, options.blocks)
 
     def networks(self) -> dict[str, nn.Module]:
         o = self.options

@@ -45,7 +45,8 @@ class Pix2pix(Defaults):
         self.options = options
         self.given, self.wanted = COLUMNS[options.direction]
         shapes = {"image": data.shape, "image_b": data.shape_b}
-        self.shape, self.made = shapes[self.given], shapes[self.wanted]
+        (channels, *size), (made, *other) = shapes[self.given], shapes[self.wanted]
+        self.shape, self.made = (channels, size[0], size[1]), (made, other[0], other[1])
         self.objective = OBJECTIVES[options.objective]
         self._refuse_sizes()
 

@@ -3,7 +3,8 @@
 Which samples and which examples is said here, and is part of what makes a run: the first examples of the validation
 split in stored order, and samples of fixed noise that were asked for the same classes or attributes; of a recipe that
 translates, the images of the first domain as images of the second; of one that learns from pairs, what is made of
-one image of each.  How the two are compared, and with what network, is a function of the caller's: training knows no metric.
+one image of each.  How the two are compared, and with what network, is a function of the caller's: training knows no
+metric.
 
     compare = fd_domain_against(network)             gan_core.metrics.in_training
     fit(experiment, shards, place, reporter, compare=compare)
@@ -14,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,17 +26,18 @@ from gan_core.config import FD_DOMAIN, Experiment, TrainConfig
 from gan_core.data.batches import ready
 from gan_core.data.shards import RemoteSplit, Shards, Split
 from gan_core.errors import ConfigError
+from gan_core.modalities.kinds import modality_of
 from gan_core.models.spec import InputSpec, pairs_of
-from gan_core.pictures import to_uint8
 from gan_core.recipes.draw import Draw
 from gan_core.recipes.recipe import Recipe
 from gan_core.train.watch import AT_ONCE, undisturbed
 
-Images = NDArray[np.uint8]
+Images = NDArray[Any]
+"""uint8 [n, C, H, W], or examples of another kind as they are stored."""
 Measure = Callable[[Images], Mapping[str, float]]
-"""Generated images [n, C, H, W] to values by their names in the curves; a pure function."""
+"""Generated images to values by their names in the curves; a pure function."""
 Compare = Callable[[Images], Measure]
-"""Real images [n, C, H, W] to what measures as many generated ones beside them.  Called on rank 0 alone."""
+"""Real images to what measures as many generated ones beside them.  Called on rank 0 alone."""
 
 SAMPLES_BYTES = 256 * 2**20  # of generated images at one time, so that large ones are fewer
 FEWEST = 2  # that have a covariance
@@ -45,7 +48,7 @@ SOURCE, TARGET = 0, 1  # labels of two domains: images of one are translated to 
 class Asked:
     """What samples are asked for, and compared with.
 
-    real: [n, C, H, W] uint8.  condition: [n] int64 labels or [n, A] float32 attributes, None without.  images: by
+    real: images.  condition: [n] int64 labels or [n, A] float32 attributes, None without.  images: by
     name, [n, C, H, W] uint8 that are to be translated.
     """
 
@@ -81,8 +84,9 @@ class Gauge:
         self, experiment: Experiment, recipe: Recipe, shards: Shards, device: torch.device, compare: Compare
     ) -> None:
         self._recipe, self._seed, self._device = recipe, experiment.seed, device
+        self._modality = modality_of(shards.form)
         taken = recipe.published()[1].inputs
-        most = max(FEWEST, min(experiment.train.fd_samples, SAMPLES_BYTES // math.prod(shards.shape)))
+        most = max(FEWEST, min(experiment.train.fd_samples, SAMPLES_BYTES // self._modality.example_bytes))
         held_out = shards.splits.get("validation")
         self.split = "validation" if held_out and len(held_out) >= FEWEST else "train"
         asked = Asked.of(taken, _first(shards.split(self.split), most), most)
@@ -114,10 +118,11 @@ class Gauge:
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
     def samples(self, networks: Mapping[str, nn.Module]) -> Images:
-        """The images that are compared, [n, C, H, W]."""
+        """The images that are compared, as they are stored."""
         parts = ({name: values[i : i + AT_ONCE] for name, values in self._inputs.items()}
                  for i in range(0, self.n, AT_ONCE))
-        return np.concatenate([to_uint8(self._generate(networks, part).float().cpu().numpy()) for part in parts])
+        stored = self._modality.stored
+        return np.concatenate([stored(self._generate(networks, part).float().cpu().numpy()) for part in parts])
 
     def _generate(self, networks: Mapping[str, nn.Module], part: Mapping[str, Tensor]) -> Tensor:
         fed = {name: ready(values.to(self._device)) for name, values in part.items()}

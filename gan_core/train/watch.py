@@ -11,10 +11,10 @@
                             training set by heart
 
 Diversity is 1 for samples as far apart as the data and goes to 0 as they become one picture; distances are L2 between
-whole examples.  These samples are of the averaged weights, which are what is published and which follow slowly;
-diversity/raw_pairwise, diversity/raw_class and agreement/raw_class are of the weights as they are being trained, where
-a collapse shows first.  All of it is a function of (seed, networks), whoever looks and on however many workers they
-were trained.
+whole examples, which are looked at as pictures where they are none (`gan_core.modalities`).  These samples are of the
+averaged weights, which are what is published and which follow slowly; diversity/raw_pairwise, diversity/raw_class and
+agreement/raw_class are of the weights as they are being trained, where a collapse shows first.  All of it is a function
+of (seed, networks), whoever looks and on however many workers they were trained.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ from torch import Tensor, nn
 from gan_core.data.batches import Batches, ready
 from gan_core.data.sampler import stream
 from gan_core.data.shards import IMAGE, RemoteSplit, Shards, Split
+from gan_core.modalities.kinds import modality_of
 from gan_core.models.spec import InputSpec, pairs_of
-from gan_core.pictures import grid, pictured, png, to_uint8
+from gan_core.pictures import COLOURS, grid, pictured, png
 from gan_core.recipes.draw import Draw
 from gan_core.recipes.recipe import Recipe
-from gan_core.train.likeness import Real
+from gan_core.train.likeness import Real, looked_at
 
 NAMES = ("diversity/", "agreement/", "logits/train", "logits/validation", "overfit/")
 """What the names of its measurements begin with."""
@@ -50,7 +51,6 @@ JUDGED_BYTES = 32 * 2**20  # of such examples as they are stored, so that large 
 AT_ONCE = 64  # examples that a network is given at one time
 MOST_FILES = 4  # of a set that is larger than the cache: real examples are looked for in these alone
 SQUARE = 8  # columns of a grid without classes
-PICTURED = (1, 3)  # channels that a picture may have
 
 Networks = Mapping[str, nn.Module]
 
@@ -67,10 +67,10 @@ class Watch:
 
     def __init__(self, recipe: Recipe, shards: Shards, seed: int, device: torch.device) -> None:
         self._recipe, self._seed, self._device = recipe, seed, device
-        self._is_image = shards.kind == IMAGE
         taken = recipe.published()[1].inputs
         pairs = pairs_of(taken)
         shards = shards.of(pairs[1] if pairs else None)
+        self._modality = modality_of(shards.form)
         self._labels = _dealt(max((one.classes for one in taken.values()), default=0), device)
         n = UNLABELLED if self._labels is None else len(self._labels)
         draw = Draw(seed, 0, n, slice(0, n), device, "watch")
@@ -84,13 +84,13 @@ class Watch:
         self._wanted = [_to_translate(held_out, None, n, device)] if pairs else []
         self._inputs = {**recipe.inputs(draw, condition), **self._given}
         self._judged = {name: _fixed(split, shards, stream(seed, "watch"), device) for name, split in splits.items()}
-        self._real = Real.of(splits, asked, n, device)
+        self._real = Real.of(splits, asked, n, self._modality, device)
 
     def measure(self, networks: Networks, averages: Networks) -> dict[str, float]:
         """What can be measured of this data and recipe, by the names above; a value that is not finite is left out."""
         with self._undisturbed(networks, averages):
-            averaged = self._real.compare(self._samples({**networks, **averages}), self._labels)
-            raw = self._real.compare(self._samples(networks), self._labels)
+            averaged = self._real.compare(self._seen({**networks, **averages}), self._labels)
+            raw = self._real.compare(self._seen(networks), self._labels)
             found = {**averaged, **_as_raw(raw), **self._logits(networks)}
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
@@ -98,23 +98,30 @@ class Watch:
         """PNG of the samples of fixed noise: a class a row, or a square; above each row what it is a translation of,
         and below it, where examples are pairs, what it should be.
 
-        None where samples are no grey or RGB images.
+        None where samples have no grey or RGB pictures.
         """
         with self._undisturbed(averages):
             samples = self._samples(averages)
-        if not self._is_image or samples.dim() != 4 or samples.shape[1] not in PICTURED:
-            return None
         n, labels = len(samples), self._labels
         rows = [*torch.arange(n, device=samples.device).split(SQUARE)] if labels is None else \
             [(labels == label).nonzero().flatten()[:PER_CLASS] for label in labels.unique()]
-        above = [pictured(_stored(images), samples.shape[1], self._indices[name])
-                 for name, images in self._given.items() if images.shape[1] in PICTURED]
-        shown = [*above, *(_stored(images) for images in (samples, *self._wanted))]
-        images = np.concatenate([kind[row.cpu().numpy()] for row in rows for kind in shown])
-        return png(grid(images, SQUARE if labels is None else PER_CLASS))
+        made = self._views(samples)
+        if made.shape[1] not in COLOURS:
+            return None
+        above = [pictured(self._views(images), made.shape[1], self._indices[name])
+                 for name, images in self._given.items() if images.shape[1] in COLOURS]
+        shown = [*above, made, *map(self._views, self._wanted)]
+        views = np.concatenate([kind[row.cpu().numpy()] for row in rows for kind in shown])
+        return png(grid(views, SQUARE if labels is None else PER_CLASS))
+
+    def _views(self, made: Tensor) -> NDArray[np.uint8]:
+        return self._modality.views(self._modality.stored(made.float().cpu().numpy()))
 
     def _undisturbed(self, *kinds: Networks) -> AbstractContextManager[None]:
         return undisturbed([net for networks in kinds for net in networks.values()], self._seed, self._device)
+
+    def _seen(self, networks: Networks) -> Tensor:
+        return looked_at(self._samples(networks), self._modality)
 
     def _samples(self, networks: Networks) -> Tensor:
         n = len(next(iter(self._inputs.values())))
@@ -158,10 +165,6 @@ def _told_apart(train: Tensor, validation: Tensor) -> float:
     """Share of pairs in which the first is higher, [n] and [m] logits; half of those that are equal counts."""
     above = train[:, None] - validation[None]
     return float(((above > 0).float() + (above == 0).float() / 2).mean())
-
-
-def _stored(images: Tensor) -> NDArray[np.uint8]:
-    return to_uint8(images.float().cpu().numpy())
 
 
 def _way(taken: Mapping[str, InputSpec], shards: Shards, n: int, device: torch.device) -> Tensor | None:

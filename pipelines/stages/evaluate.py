@@ -24,6 +24,7 @@ from gan_core.metrics.evidence import Evidence, Images, compared_count, real_ima
 from gan_core.metrics.judge import WEIGHTS_FILE, Judge, judge_of
 from gan_core.metrics.pairs import measure_pairs
 from gan_core.metrics.translation import A, B, domain_of, measure_translation
+from gan_core.modalities.kinds import modality_of
 from gan_core.options.evaluation import OF_DISCRIMINATORS
 from gan_core.pictures import grid, png
 from gan_core.store import Store
@@ -141,7 +142,8 @@ def _levels_given(generator: Generator, data: Data, config: EvaluateConfig) -> I
 def _evidence(generator: Generator, run: str, looking: Looking, domain: DomainNetwork) -> Evidence:
     data, config = looking.data, looking.config
     labels = requested_labels(data, config) if generator.classes else None
-    asked: dict[str, Any] = {"label": labels, "attributes": _attributes(generator, data, config) if generator.attributes else None}
+    attributes = _attributes(generator, data, config) if generator.attributes else None
+    asked: dict[str, Any] = {"label": labels, "attributes": attributes}
     real = real_images(data, config)
     if generator.given:  # what is made is to be of the class of what was given
         labels = requested_labels(data, config)
@@ -165,10 +167,14 @@ def _samples(generator: Generator, data: Data, config: EvaluateConfig) -> bytes:
         return _grid(_translations(generator, data, config)[0])
     if generator.attributes:
         asked = _attributes(generator, data, config)[:UNLABELLED]
-        return _grid(generator.sample(len(asked), seed=config.seed, attributes=asked))
+        return _grid(_views(generator, generator.sample(len(asked), seed=config.seed, attributes=asked)))
     rows = min(generator.classes, MOST_ROWS)
     labels = np.repeat(np.arange(rows), PER_CLASS) if rows else None
-    return _grid(generator.sample(rows * PER_CLASS or UNLABELLED, seed=config.seed, label=labels))
+    return _grid(_views(generator, generator.sample(rows * PER_CLASS or UNLABELLED, seed=config.seed, label=labels)))
+
+
+def _views(generator: Generator, examples: Images) -> Images:
+    return generator.spec.modality.views(examples)
 
 
 def _translations(generator: Generator, data: Data, config: EvaluateConfig) -> tuple[Images, str]:
@@ -177,10 +183,10 @@ def _translations(generator: Generator, data: Data, config: EvaluateConfig) -> t
 
 def _real(data: Data, split: str, classes: int) -> bytes:
     """PNG of real images, laid out as `_samples` does."""
-    images, labels = data.split(split).images, data.split(split).labels
+    views, images, labels = modality_of(data.form).views, data.split(split).images, data.split(split).labels
     if not classes or labels is None:
-        return _grid(images[:UNLABELLED])
-    rows = [_padded(images[labels == label][:PER_CLASS]) for label in range(min(classes, MOST_ROWS))]
+        return _grid(views(images[:UNLABELLED]))
+    rows = [_padded(views(images[labels == label][:PER_CLASS])) for label in range(min(classes, MOST_ROWS))]
     return _grid(np.concatenate(rows))
 
 
