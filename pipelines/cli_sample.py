@@ -59,7 +59,7 @@ ResizeOption = Annotated[
 ]
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=1, help="Of --input: parts of a folder translated at one time; without "
-                                                      "it, as the cluster has CPUs, or one where there is little to do.")
+                                                      "it, as the cluster has CPUs, or one where little is to do.")
 ]
 WeightsOption = Annotated[
     str | None, typer.Option("--weights", metavar="W,W,…", help="How much of each generator; without it alike.")
