@@ -77,6 +77,13 @@ class Generator:
         image = image_of(self.spec)
         return image[1].shape if image else None
 
+    @property
+    def given(self) -> str:
+        """Which image of a pair it makes the other from, 'image' or 'image_b'; '' when it has not learned from pairs.
+        """
+        image = image_of(self.spec)
+        return image[1].column if image else ""
+
     def at(self, dtype: torch.dtype, device: str = "cpu") -> Generator:
         """The same generator in another precision or on another device.
 

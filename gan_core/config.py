@@ -294,6 +294,12 @@ class Experiment(Config):
         """The registered name of the GAN system."""
         return str(getattr(self.model, "recipe"))  # noqa: B009 - every recipe's options have it
 
+    @property
+    def target(self) -> str | None:
+        """Of a recipe that makes one image of a pair from the other, the column that is made and measured."""
+        found: str | None = getattr(self.model, "target", None)
+        return found
+
     def as_json(self) -> dict[str, Any]:
         """The resolved settings as plain JSON values; `experiment_from` reads them back."""
         return cast(dict[str, Any], json.loads(self.model_dump_json(serialize_as_any=True)))

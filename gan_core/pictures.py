@@ -40,6 +40,29 @@ def png(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
+def pictured(images: NDArray[np.uint8], channels: int, indices: int = 0) -> NDArray[np.uint8]:
+    """[n, C, H, W] as images of so many channels, 1 or 3, that can stand in a grid with others.
+
+    indices: how many classes, where pixels are class indices; each then is a hue of its own, and none of them black.
+    """
+    if not indices:
+        return images if len(images[0]) == channels else _in_channels(images, channels)
+    hues = np.stack([np.arange(indices) * 255 // indices, np.full(indices, 150), np.full(indices, 230)], 1)
+    palette = np.zeros((256, 3), np.uint8)
+    palette[:indices] = np.asarray(Image.fromarray(hues.astype(np.uint8)[None], "HSV").convert("RGB"))[0]
+    if channels == 1:
+        palette[:] = 0
+        palette[:indices] = (32 + np.arange(indices) * 223 // max(indices - 1, 1))[:, None]
+    return _in_channels(palette[images[:, 0]].transpose(0, 3, 1, 2), channels)
+
+
+def _in_channels(images: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    if channels == 3:
+        return np.repeat(images[:, :1], 3, axis=1) if images.shape[1] < 3 else images[:, :3]
+    grey: NDArray[np.uint8] = images[:, :3].mean(axis=1, keepdims=True).astype(np.uint8)
+    return grey
+
+
 def enlarged(image: NDArray[np.uint8], side: int = LONG_SIDE) -> Image.Image:
     """[C, H, W] uint8 as a picture, enlarged by a whole factor up to about `side` pixels; C is 1 (grey) or 3 (RGB)."""
     picture = Image.fromarray(np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)))

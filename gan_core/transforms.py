@@ -63,6 +63,19 @@ class Flip(Config):
     flip: Literal["horizontal", "vertical"] = Field(examples=["horizontal"])
 
 
+class Pair(Config):
+    """Makes pairs: what the image is made to becomes `image`, the image itself `image_b`.
+
+    What follows in the list is done to both.
+    """
+
+    pair: Literal["edges", "small", "levels"] = Field(examples=["edges"], description=(
+        "edges: white on black where brightness steps; small: the image with sides some times smaller, in squares; "
+        "levels: a map of class indices, by brightness"))
+    parts: Count = Field(4, le=255, description="small: how many times smaller; levels: how many classes; edges: how "
+                                                "many are found, more with more")
+
+
 class Normalise(Config):
     """Each clip of audio to the same peak (full scale) or the same root mean square (a tenth of full scale)."""
 
@@ -76,7 +89,7 @@ class MuLaw(Config):
 
 
 KINDS: Mapping[str, type[Config]] = {"resize": Resize, "crop": Crop, "pad": Pad, "mode": Mode, "background": Background,
-                                          "flip": Flip, "normalise": Normalise, "mu_law": MuLaw}
+                                          "flip": Flip, "pair": Pair, "normalise": Normalise, "mu_law": MuLaw}
 
 
 def _kind(value: Any) -> str | None:
@@ -89,7 +102,7 @@ def _kind(value: Any) -> str | None:
 Transform = Annotated[
     Annotated[Resize, Tag("resize")] | Annotated[Crop, Tag("crop")] | Annotated[Pad, Tag("pad")]
     | Annotated[Mode, Tag("mode")] | Annotated[Background, Tag("background")] | Annotated[Flip, Tag("flip")]
-    | Annotated[Normalise, Tag("normalise")] | Annotated[MuLaw, Tag("mu_law")],
+    | Annotated[Pair, Tag("pair")] | Annotated[Normalise, Tag("normalise")] | Annotated[MuLaw, Tag("mu_law")],
     Discriminator(
         _kind,
         custom_error_type="unknown_transform",

@@ -41,7 +41,7 @@ def scored_anew(
     manifest = read_manifest(store, champion)
     if manifest is None:
         raise CannotScore("is not whole any more")
-    network = features_of(store, shards, features, experiment.evaluate.seed)
+    network = features_of(store, shards, features, experiment.evaluate.seed, target=experiment.target)
     key = stage_key(REFERENCE, settings(experiment, "evaluate"), _inputs(manifest, shards, network),
                     code(experiment, "evaluate"))
     prefix = f"{REFERENCES}/{key[:PREFIX_CHARS]}"
@@ -74,7 +74,7 @@ def _measured(
         generator = read_generator(store, champion)
     except (DamagedFile, ConfigError) as error:
         raise CannotScore(f"cannot be read ({error})") from None
-    data = open_shards(store, shards.prefix)
+    data = open_shards(store, shards.prefix).of(experiment.target)
     if (why := unfit(generator, data)) is not None:
         raise CannotScore(why)
     looking = Looking(store, shards, data, experiment.evaluate, network, place)
@@ -92,13 +92,28 @@ def unfit(generator: Generator, data: Data) -> str | None:
         return f"makes {generator.spec.modality.noun} of {makes}, and this data set has {holds}"
     if generator.spec.symbols != data.form.symbols:
         return "makes texts of other symbols than this data set has"
-    if generator.translates is not None and generator.translates != data.shape:
-        return f"translates images of {'x'.join(map(str, generator.translates))}, and this data set has {holds}"
-    if generator.translates is not None and data.classes != 2:
-        return "translates between two domains, and this data set has none"
+    if generator.translates is not None and (why := _unfit_to_translate(generator, data)):
+        return why
     if generator.classes and generator.translates is None and generator.classes != data.classes:
         return f"makes {generator.classes} classes, and this data set has {data.classes}"
     for attribute in generator.attributes:
         if attribute.name not in data.split("train").attribute_names:
             return f"is asked for '{attribute.name}', which this data set does not have"
     return None
+
+
+def _unfit_to_translate(generator: Generator, data: Data) -> str | None:
+    """The same of what is given to a generator that translates."""
+    assert generator.translates is not None, "it is one that translates"
+    takes, columns = "x".join(map(str, generator.translates)), data.facts.get("columns", {})
+    if generator.given:
+        if "image_b" not in columns:
+            return "makes one image of a pair from the other, and this data set has no pairs"
+        if generator.given == data.split("train").column:
+            return f"is given {generator.given} of each pair, which is what is made here"
+        given = "x".join(map(str, columns[generator.given]["shape"]))
+        return None if given == takes else f"is given images of {takes}, and this data set has {given}"
+    holds = "x".join(map(str, data.shape))
+    if takes != holds:
+        return f"translates images of {takes}, and this data set has {holds}"
+    return "translates between two domains, and this data set has none" if data.classes != 2 else None

@@ -6,12 +6,15 @@ from typing import Annotated
 
 import typer
 
-from gan_core.errors import ConfigError
+from gan_core.errors import ConfigError, DataError
 from pipelines.cli_models import ADDRESS
-from pipelines.options import DEFAULT_STORE, JsonOption, StoreOption
+from pipelines.interrupt import end_interrupted
+from pipelines.options import DEFAULT_STORE, JsonOption, ProfileOption, RayAddressOption, StoreOption
 from pipelines.printed import print_json
 
 MOST_SAMPLES = 10_000
+NOT_OF_INPUT = ("--n", "--label", "--attributes", "--truncation", "--interpolate", "--seconds", "--images", "--to",
+                "--weights", "--average")
 GRID, STOPS = 64, 8  # images without --n; those that an interpolation goes through
 
 AddressesArgument = Annotated[
@@ -43,6 +46,21 @@ ImagesOption = Annotated[
 ToOption = Annotated[
     str | None, typer.Option("--to", metavar="a|b", help="The domain to translate to, or 0 and 1; without it b.")
 ]
+InputOption = Annotated[
+    str | None, typer.Option("--input", metavar="FILE|FOLDER", help="Translated to --out, an image file of its own for "
+                                                                    "each; here or at any URL.")
+]
+DirectionOption = Annotated[
+    str | None, typer.Option("--direction", metavar="a2b|b2a", help="Of --input; without it a2b, or what the generator "
+                                                                    "has learned.")
+]
+ResizeOption = Annotated[
+    bool, typer.Option("--resize", help="Of --input: brings images of another size or mode to the generator's.")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Of --input: parts of a folder translated at one time; without "
+                                                      "it, as the cluster has CPUs, or one where little is to do.")
+]
 WeightsOption = Annotated[
     str | None, typer.Option("--weights", metavar="W,W,…", help="How much of each generator; without it alike.")
 ]
@@ -65,12 +83,18 @@ def sample(
     seconds: SecondsOption = None,
     images: ImagesOption = None,
     to: ToOption = None,
+    input_: InputOption = None,
+    direction: DirectionOption = None,
+    resize: ResizeOption = False,
+    workers: WorkersOption = None,
     weights: WeightsOption = None,
     average: AverageOption = False,
     seed: Annotated[
         int, typer.Option("--seed", help="The same seed gives the same images on every machine.")
     ] = 0,
     store: StoreOption = DEFAULT_STORE,
+    profile: ProfileOption = None,
+    ray_address: RayAddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Draws images from published generators: a grid, an animation, or numbers.
@@ -93,7 +117,17 @@ def sample(
     Example: gan sample digits@0001 digits@0002 --weights 0.7,0.3 --out mixed.png
 
     Example: gan sample horses2zebras --images horses/ --to b --out zebras.png
+
+    Example: gan sample edges2shoes --input edges/ --out shoes/
     """
+    if input_ is not None:
+        _refuse_beside_input(n, label, attributes, truncation, interpolate, seconds, images, to, weights, average,
+                             len(addresses))
+        _translate(addresses[0], out, input_, direction, resize, workers, store, profile, ray_address, as_json)
+        return
+    for option, given in (("--direction", direction), ("--resize", resize), ("--workers", workers)):
+        if given:
+            raise ConfigError(f"{option}: is of --input, which is left out; --input FOLDER --out FOLDER works")
     from gan_core.store import Store
     from pipelines.sample_run import Asked, sample_models
 
@@ -119,3 +153,36 @@ def _check(n: int, steps: int | None, mixed: bool) -> None:
     if n < 2 or steps < 2 or n * steps > MOST_SAMPLES:
         raise ConfigError(f"--n {n} --interpolate {steps}: two images and two steps are the least, and "
                           f"{MOST_SAMPLES:,} images in all the most; --n {STOPS} --interpolate 16 works")
+
+
+def _refuse_beside_input(*given: object) -> None:
+    """ConfigError for an option that says nothing of a file that is translated.  given: in the order of NOT_OF_INPUT,
+    then how many generators.
+    """
+    for option, value in zip(NOT_OF_INPUT, given[:-1], strict=True):
+        if value not in (None, False):
+            raise ConfigError(f"{option}: says nothing of --input, whose images are translated one by one; leave it "
+                              "out")
+    if given[-1] != 1:
+        raise ConfigError(f"--input: {given[-1]} generators are named, and one translates; name one")
+
+
+def _translate(
+    address: str, out: str, source: str, direction: str | None, resize: bool, workers: int | None, store: str,
+    profile: str | None, ray_address: str | None, as_json: bool,
+) -> None:
+    from gan_core.store import Store
+    from pipelines.profile import load_profile
+    from pipelines.translate_run import Asked, bad_at_the_end, translate
+
+    try:
+        done = translate(Store(store), address, Asked(source, out, direction, resize, workers),
+                         load_profile(profile, ray_address))
+    except KeyboardInterrupt as stopped:
+        end_interrupted("the same command goes on with the files that are missing", stopped)
+    if as_json:
+        print_json(done.as_json())
+    else:
+        done.say()
+    if done.bad:
+        raise DataError(bad_at_the_end(done.bad))

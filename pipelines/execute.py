@@ -136,7 +136,7 @@ class Run:
         def work(step: Step) -> None:
             from pipelines.features import features_of
 
-            features_of(self.store, shards, key, self.experiment.evaluate.seed)
+            features_of(self.store, shards, key, self.experiment.evaluate.seed, target=self.experiment.target)
 
         with self._told(stage, Begun(time.monotonic(), None)):
             if self._made(step.prefix) is None:
@@ -160,10 +160,12 @@ class Run:
 
         if not self.experiment.train.fd_samples:
             return None
-        return features_at_hand(self.store, shards, self._features_key(shards), self.experiment.evaluate.seed)
+        return features_at_hand(self.store, shards, self._features_key(shards), self.experiment.evaluate.seed,
+                                self.experiment.target)
 
     def _features_key(self, shards: Shards) -> str:
-        return features_key(read_manifest(self.store, shards.prefix), self.experiment.evaluate.seed)
+        return features_key(read_manifest(self.store, shards.prefix), self.experiment.evaluate.seed,
+                            self.experiment.target)
 
     def evaluate(self, shards: Shards, trained: Trained) -> Scored:
         """Metrics, samples and report of the trained generator."""

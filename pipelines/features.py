@@ -24,17 +24,21 @@ from pipelines.keys import features_prefix
 NEIGHBOURS, SUBSETS_SEED = 5, 0  # of a search's figures: the same in every look of every trial
 
 
-def features_of(store: Store, shards: Shards, key: str, seed: int, data: Data | None = None) -> Features:
+def features_of(
+    store: Store, shards: Shards, key: str, seed: int, data: Data | None = None, target: str | None = None
+) -> Features:
     """The feature network of these shards: from the store, or trained on their train split and kept there.
 
-    key, seed: its own.  data: the shards, where they are open already.  DamagedFile names a shard that is not what its
-    manifest says.
+    key, seed: its own.  data: the shards, where they are open already.  target: the column of pairs it is of.
+    DamagedFile names a shard that is not what its manifest says.
     """
     made = _whole(store, features_prefix(key))
-    return made or _make(store, shards, key, seed, data or open_shards(store, shards.prefix))
+    return made or _make(store, shards, key, seed, (data or open_shards(store, shards.prefix)).of(target))
 
 
-def features_at_hand(store: Store, shards: Shards, key: str, seed: int) -> Features | None:
+def features_at_hand(
+    store: Store, shards: Shards, key: str, seed: int, target: str | None = None
+) -> Features | None:
     """The same for a run that is only watched with it: None where it would have to be trained on a set that is larger
     than the cache, and fetched file after file.
     """
@@ -43,7 +47,7 @@ def features_at_hand(store: Store, shards: Shards, key: str, seed: int) -> Featu
     data = open_shards(store, shards.prefix)
     if isinstance(data.split("train"), RemoteSplit):
         return None
-    return _make(store, shards, key, seed, data)
+    return _make(store, shards, key, seed, data.of(target))
 
 
 def read_features(store: Store, prefix: str) -> DomainNetwork:

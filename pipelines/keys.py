@@ -35,6 +35,7 @@ BLOCKS: Mapping[str, tuple[str, ...]] = {
     "publish": ("name", "publish"),
     "tune": ("seed", "model", "train", "tune"),
 }
+IMAGE_B = "image_b"  # the column of pairs that is not the primary one
 INIT_FROM = "init_from"  # one more input of train, where it is set: the version whose weights it begins with
 SEEN = "seen"
 FEATURES = "features"  # and one more, where it decides by fd_domain: the network that this is measured with
@@ -94,10 +95,11 @@ def stage_key(stage: str, set_to: Mapping[str, Any], inputs: Mapping[str, str], 
     return canonical_digest({"stage": stage, "config": set_to, "inputs": inputs, "code": code_of})
 
 
-def features_key(shards: Manifest | None, seed: int) -> str:
-    """The key of the feature network that is trained on a data set's train split."""
+def features_key(shards: Manifest | None, seed: int, target: str | None = None) -> str:
+    """The key of the feature network that is trained on a data set's train split, or on that column of its pairs."""
     inputs = {"train": _split_digest(shards, "train")}
-    return stage_key(FEATURES, {"seed": seed}, inputs, dict(_closure("gan_core.metrics.domain")))
+    beside = {"target": target} if target == IMAGE_B else {}
+    return stage_key(FEATURES, {"seed": seed, **beside}, inputs, dict(_closure("gan_core.metrics.domain")))
 
 
 def seen_key(shards: Manifest | None, split: str, images: int, network: Mapping[str, Any]) -> str:

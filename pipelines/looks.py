@@ -133,7 +133,9 @@ class Looking:
                      generator=generator, digests=(self.domain.digest, run.digest if run else ""))
 
     def _kept(self, network: str, split: str, n: int) -> NDArray[Any]:
-        key = seen_key(read_manifest(self.store, self.shards.prefix), split, n, self._identity(network))
+        column = self.data.split(split).column
+        of_pairs = {} if column == self.data.kind else {"column": column}
+        key = seen_key(read_manifest(self.store, self.shards.prefix), split, n, self._identity(network) | of_pairs)
         prefix = features_prefix(key)
         with suppress(DamagedFile, KeyError):  # what is damaged is made again: it is all computed
             if (found := self._read(prefix)) is not None:

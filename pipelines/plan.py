@@ -94,7 +94,7 @@ class Planner:
 
     def _features(self, shards: str) -> dict[str, str]:
         """The digest of the feature network of the shards there, by its name as an input; {} when there is none yet."""
-        key = features_key(read_manifest(self.store, shards), self.experiment.evaluate.seed)
+        key = features_key(read_manifest(self.store, shards), self.experiment.evaluate.seed, self.experiment.target)
         try:
             manifest = read_manifest(self.store, features_prefix(key))
         except DamagedFile:

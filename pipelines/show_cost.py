@@ -97,7 +97,9 @@ def data_of(experiment: Experiment, store: Store) -> tuple[DataSpec, str]:
     facts = manifest.facts
     columns = facts["splits"]["train"].get("attributes", {})
     seen = {name: Seen.model_validate(column) for name, column in columns.items()}
-    data = _spec(experiment, tuple(facts["shape"]), facts["classes"], facts["kind"], facts, seen)
+    shapes = {name: tuple(column["shape"]) for name, column in facts.get("columns", {}).items()}
+    shapes[facts["kind"]] = tuple(facts["shape"])
+    data = _spec(experiment, shapes, facts["classes"], facts["kind"], facts, seen)
     return data, "the data as prepared"
 
 
@@ -112,7 +114,7 @@ def _as_read(experiment: Experiment) -> DataSpec:
     columns: dict[str, Sequence[float]] = {
         name: [example.attributes[name] for example in examples if name in example.attributes]
         for name in layout.attributes}
-    return _spec(experiment, layout.tensors[layout.kind], classes, layout.kind, facts, seen_in(columns))
+    return _spec(experiment, layout.tensors, classes, layout.kind, facts, seen_in(columns))
 
 
 def _usable(experiment: Experiment) -> Iterator[Example]:
@@ -126,11 +128,12 @@ def _usable(experiment: Experiment) -> Iterator[Example]:
 
 
 def _spec(
-    experiment: Experiment, shape: tuple[int, ...], classes: int, kind: str, facts: Mapping[str, Any],
+    experiment: Experiment, shapes: Mapping[str, tuple[int, ...]], classes: int, kind: str, facts: Mapping[str, Any],
     seen: Mapping[str, Seen],
 ) -> DataSpec:
     wanted = getattr(experiment.model, "attributes", ())
-    return DataSpec.of(Form.of(kind, shape, facts), classes, attributes_in(seen, wanted), facts)
+    columns = {"columns": {name: {"shape": shape} for name, shape in shapes.items()}}
+    return DataSpec.of(Form.of(kind, shapes[kind], facts), classes, attributes_in(seen, wanted), {**facts, **columns})
 
 
 def _networks(cost: Cost) -> Table:

@@ -127,7 +127,8 @@ def refuse_another(order: Order, run: Run) -> None:
     """ConfigError where the code or the data here give the stage another key than where it was ordered."""
     there = _there(order)
     if order.stage == FEATURES:
-        key = features_key(read_manifest(run.store, order.prefixes["prepare"]), run.experiment.evaluate.seed)
+        key = features_key(read_manifest(run.store, order.prefixes["prepare"]), run.experiment.evaluate.seed,
+                           run.experiment.target)
         if key != order.record.key:
             raise ConfigError(f"the code differs: {there}; install the same on both")
         return

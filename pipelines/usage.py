@@ -38,9 +38,9 @@ def usage_of(specification: Mapping[str, Any]) -> Usage:
 def usage(inputs: Collection[Mapping[str, Any]]) -> Usage:
     """Of a generator of images with these inputs, as `generator.json` has them."""
     if any(taken["distribution"] == "image" for taken in inputs):
+        back = "; label=0: the way back" if any(taken["distribution"] == "condition" for taken in inputs) else ""
         return Usage("image-to-image", "--images FOLDER",
-                     "generator.sample(len(photos), images=photos)  # photos: uint8 [n, C, H, W]; label=0: the way "
-                     "back",
+                     f"generator.sample(len(photos), images=photos)  # photos: uint8 [n, C, H, W]{back}",
                      "`pictures.png` has what `generator.sample` makes of these images, ten in a row.")
     attributes = [known for taken in inputs for known in taken.get("attributes", ())]
     if attributes:

@@ -14,6 +14,7 @@ from gan_core.data.write import write_experiment
 from gan_core.store import Store
 
 PREFIX = "shards/digits"
+CYCLEGAN = {"recipe": "cyclegan", "pool": 16}
 
 
 def write_negatives(file: Path) -> str:
@@ -29,12 +30,12 @@ def write_negatives(file: Path) -> str:
 
 
 def translation(negatives: str, *, size: int = 8, model: dict[str, Any] | None = None, **blocks: Any) -> Experiment:
-    """A tiny CycleGAN between digits and their negatives; `blocks` in place of those of the experiment."""
+    """A tiny CycleGAN, or another recipe, between digits and their negatives; `blocks` in place of the experiment's."""
     raw: dict[str, Any] = {
         "name": "negatives",
         "data": {"source": "two_domains", "names": ["light", "dark"], "a": {"source": "digits"},
                  "b": {"source": "npz", "url": negatives}},
-        "model": {"recipe": "cyclegan", "width": 4, "blocks": 1, "pool": 16, **(model or {})},
+        "model": {"width": 4, "blocks": 1, **(CYCLEGAN if "recipe" not in (model or {}) else {}), **(model or {})},
         "train": {"images": 512, "batch": 64, "checkpoint_every": 128, "report_every": 64, "sample_every": 256},
     }
     if size != 8:

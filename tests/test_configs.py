@@ -19,7 +19,7 @@ from gan_core.registry import RECIPES
 from gan_core.store import Store
 from gan_core.train.cost import networks_of
 from gan_core.train.loop import fit
-from gan_core.transforms import Mode, Resize
+from gan_core.transforms import Mode, Pair, Resize
 from tests.train.runs import Scripted, finished, place
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -41,17 +41,20 @@ def opening(name: str) -> str:
 
 def data_of(experiment: Experiment) -> DataSpec:
     """What the data will be after its transforms, without reading it."""
-    channels, height, width = SHAPES[experiment.source]
+    (channels, height, width), pairs = SHAPES[experiment.source], False
     for transform in experiment.prepare.transforms:
         match transform:
             case Mode(mode=mode):
                 channels = CHANNELS[mode]
             case Resize(resize=int(side)):
                 height = width = side
+            case Pair():
+                pairs = True
             case _:
                 raise AssertionError(f"what {transform} does to a shape is not known here")
     domains = "unpaired" if experiment.source == "two_domains" else ""
-    return DataSpec((channels, height, width), 2 if domains else 10, domains=domains)
+    shape = (channels, height, width)
+    return DataSpec(shape, 2 if domains else 10, domains=domains, shape_b=shape if pairs else None)
 
 
 @pytest.mark.parametrize("name", FILES)

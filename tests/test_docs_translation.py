@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gan_core.config import experiment_from
+from gan_core.config import Config, experiment_from
+from gan_core.options.cut import CutOptions
 from gan_core.options.cyclegan import CycleganOptions
+from gan_core.options.pix2pix import Pix2pixOptions
 from tests.pipeline import Prefect
 
 PAGE = Path(__file__).parents[1] / "docs" / "translation.md"
@@ -33,13 +35,15 @@ def test_the_page_works_from_top_to_bottom(served: Prefect, tmp_path: Path) -> N
                                   capture_output=True, text=True)
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     assert (tmp_path / "dark.png").exists()
+    assert len([*(tmp_path / "translated").glob("*.png")]) == 20
 
 
 @pytest.mark.parametrize("block", [text for language, text in BLOCKS if language == "yaml"])
 def test_a_block_of_settings_is_read(block: str) -> None:
-    assert experiment_from({"name": "page"} | yaml.safe_load(block)).recipe == "cyclegan"
+    assert experiment_from({"name": "page"} | yaml.safe_load(block)).recipe in ("cyclegan", "cut", "pix2pix")
 
 
-def test_every_setting_of_the_system_is_on_the_page() -> None:
+@pytest.mark.parametrize("options", [CycleganOptions, CutOptions, Pix2pixOptions])
+def test_every_setting_of_the_systems_is_on_the_page(options: type[Config]) -> None:
     text = PAGE.read_text()
-    assert [name for name in CycleganOptions.model_fields if f"`{name}`" not in text and name != "recipe"] == []
+    assert [name for name in options.model_fields if f"`{name}`" not in text and name != "recipe"] == []

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -49,7 +50,8 @@ class Split:
         numbers: Mapping[str, NDArray[np.float64]] | None = None,
         attribute_names: Sequence[str] = (),
     ) -> None:
-        self.kind = kind
+        self.kind = self.column = kind
+        self._owner: Split | None = None
         self.attribute_names = tuple(attribute_names)
         self.counts = tuple(len(part) for part in parts)  # the examples of each part
         self._columns: dict[str, Sequence[NDArray[Any]]] = {kind: parts, **(others or {})}
@@ -59,6 +61,12 @@ class Split:
     def __len__(self) -> int:
         return sum(self.counts)
 
+    def of(self, column: str) -> Self:
+        """The same examples looked at by another tensor column: `gather`, `images` and `parts` are of it."""
+        seen = copy(self)
+        seen.column, seen._owner = column, self  # files stay in the cache as long as that is there
+        return seen
+
     @cached_property
     def starts(self) -> NDArray[np.int64]:
         """The index of each part's first example."""
@@ -66,8 +74,8 @@ class Split:
 
     @property
     def parts(self) -> Sequence[NDArray[Any]]:
-        """The primary column, file by file."""
-        return self.columns[self.kind]
+        """The column looked at, the primary one unless `of` says otherwise, file by file."""
+        return self.columns[self.column]
 
     @property
     def columns(self) -> Mapping[str, Sequence[NDArray[Any]]]:
@@ -165,7 +173,8 @@ class RemoteSplit(Split):
 
     def open(self, numbers: Sequence[int]) -> Split:
         """These files as a split of their own; they stay in the cache as long as it is used."""
-        return _fetched(self._cache, {"": [self._files[number] for number in numbers]}, self.kind)[""]
+        fetched = _fetched(self._cache, {"": [self._files[number] for number in numbers]}, self.kind)[""]
+        return fetched.of(self.column) if self.column != self.kind else fetched
 
     @property
     def _largest_first(self) -> NDArray[np.int64]:
@@ -173,7 +182,7 @@ class RemoteSplit(Split):
         return np.cumsum(sorted((file.size for file in self._files), reverse=True))
 
     def _part(self, number: int) -> NDArray[Any]:
-        return self._opened(number).parts[0]
+        return self._opened(number).columns[self.column][0]
 
     def _open_one(self, number: int) -> Split:
         """One file, whose copy may go at once: what is mapped stays readable."""
@@ -206,6 +215,25 @@ class Shards:
         if name not in self.splits or not len(self.splits[name]):
             raise DataError(f"the shards have no '{name}' split; they have {', '.join(self.splits)}")
         return self.splits[name]
+
+    @property
+    def shape_b(self) -> tuple[int, ...] | None:
+        """Of the second image of a pair, (C, H, W); None where examples are no pairs."""
+        column = self.facts.get("columns", {}).get(IMAGE_B)
+        return None if column is None else tuple(column["shape"])
+
+    def of(self, column: str | None) -> Shards:
+        """The same set looked at by another image of each pair: what is measured of it is measured of these.
+
+        As it is with None, and by its primary column.  DataError where there are no pairs.
+        """
+        if column is None or column == self.kind:
+            return self
+        shape = self.shape_b
+        if column != IMAGE_B or shape is None:
+            raise DataError(f"the shards have no '{column}'; data.source=paired works, and {{pair: edges}} among the "
+                            "transforms")
+        return replace(self, splits={name: split.of(column) for name, split in self.splits.items()}, shape=shape)
 
 
 def open_shards(store: Store, prefix: str) -> Shards:

@@ -10,9 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gan_core.data.pair import MADE
 from gan_core.data.source import Example
 from gan_core.errors import DataError
-from gan_core.transforms import Background, Colour, Crop, Flip, Mode, MuLaw, Normalise, Pad, Resize, Size, Transform
+from gan_core.transforms import (
+    Background,
+    Colour,
+    Crop,
+    Flip,
+    Mode,
+    MuLaw,
+    Normalise,
+    Pad,
+    Pair,
+    Resize,
+    Size,
+    Transform,
+)
 
 Pixels = NDArray[np.uint8]  # [H, W] or [H, W, C]
 Samples = NDArray[np.int16]  # [T] or [channels, T]
@@ -42,8 +56,16 @@ def _step(example: Example, transform: Transform) -> Example:
     images = {name: value for name, value in example.tensors().items() if name in ("image", "image_b", "video")}
     if not images:
         raise DataError(f"{_named(transform)} is for images, and this holds {_kinds(example)}; leave it out")
+    if isinstance(transform, Pair):
+        return _paired(example, transform)
     changed: dict[str, Any] = {name: _pictured(name, value, transform) for name, value in images.items()}
     return replace(example, **changed)
+
+
+def _paired(example: Example, to: Pair) -> Example:
+    if example.image is None or example.image_b is not None:
+        raise DataError(f"pair makes pairs of single images, and this holds {_kinds(example)}; leave it out")
+    return replace(example, image=MADE[to.pair](example.image, to.parts), image_b=example.image)
 
 
 def _pictured(name: str, value: Pixels, transform: Transform) -> Pixels:

@@ -64,9 +64,11 @@ def domain_of(split: Split, label: int, most: int | None = None) -> Domain:
 
 
 def measure_translation(
-    shards: Shards, translate: Translate, config: EvaluateConfig, network: DomainNetwork
+    shards: Shards, translate: Translate, config: EvaluateConfig, network: DomainNetwork, back: bool = True
 ) -> dict[str, Measured]:
     """All of the above on `config.split`, with as many images of a as of b.
+
+    back: whether it translates from b to a too; else nothing is measured of a cycle.
 
     DataError, with advice, when a domain of the split has fewer than `config.samples`, or no more than k images.
     """
@@ -74,14 +76,17 @@ def measure_translation(
     there = np.bincount(np.asarray(split.labels), minlength=2)[[A, B]].min()
     n = count_of(int(there), config, f"the smaller domain of the '{config.split}' split")
     a, b = domain_of(split, A, n), domain_of(split, B, n)
-    translated, other = translate(a.images, B), translate(b.images, A)
+    translated = translate(a.images, B)
     terms = {"split": config.split, "seed": config.seed}
     measured = compared(seeing(b.images, config, network), seeing(translated, config, network), config,
                         {"n_real": n, "n_fake": n, **terms}, int(there))
     if a.classes is not None and b.classes is not None:
         measured |= _agreements(shards.split("train"), a, b, translated, terms)
-    for name, domain, back in (("a", a, translate(translated, A)), ("b", b, translate(other, B))):
-        for measure, each in _come_back(domain.images, back, config).items():
+    if not back:
+        return measured
+    other = translate(b.images, A)
+    for name, domain, again in (("a", a, translate(translated, A)), ("b", b, translate(other, B))):
+        for measure, each in _come_back(domain.images, again, config).items():
             lowest, highest = RANGES[measure]
             figure = jackknifed(float(each.mean()), mean_interval(each), lowest=lowest, highest=highest)
             measured[f"{measure}_{name}"] = Measured(n_real=n, n_fake=n, network="pixels", **figure.fields(), **terms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field
@@ -20,12 +21,23 @@ class InputSpec(Config):
 
     shape: of one example.  'normal' is drawn from N(0, I).  'condition' is an int64 label 0 … classes − 1 of shape (),
     or, of shape (attributes,), one float32 for each attribute.  'image' is a given image in [−1, 1].
+
+    column: of an image, which of a data set of pairs such images are; '' where examples are no pairs.  indices: where
+    pixels are class indices 0 … indices − 1 and no levels, how many; they are stored and scaled as levels are.
     """
 
     shape: tuple[int, ...]
     distribution: Literal["normal", "condition", "image"]
     classes: int = 0
     attributes: tuple[Attribute, ...] = ()
+    column: Literal["", "image", "image_b"] = Field("", exclude_if=lambda column: not column)
+    indices: int = Field(0, exclude_if=lambda indices: not indices)
+
+
+def pairs_of(inputs: Mapping[str, InputSpec]) -> tuple[str, str] | None:
+    """Of a generator with these inputs that makes one image of a pair from the other: the columns given and made."""
+    given = next((one.column for one in inputs.values() if one.column), None)
+    return None if given is None else (given, "image" if given == "image_b" else "image_b")
 
 
 class OnnxSpec(Config):

@@ -9,6 +9,7 @@ than 8: blocks see maps of 64 × 64 at 256 pixels, and of 8 × 8 at 16 and 32.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
 
@@ -21,6 +22,7 @@ from gan_core.errors import ConfigError
 MOST_STRIDES = 2
 SMALLEST_MAP = 8
 EDGE = 3  # pixels beyond the edge that a convolution of 7 × 7 sees, by reflection
+STEM = 4  # layers before the first stride
 TO_A, TO_B = 0, 1  # the labels of the two domains
 
 
@@ -48,8 +50,46 @@ class Translator(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.apply(initialise)
 
-    def forward(self, image: Tensor) -> Tensor:
-        return cast(Tensor, self.layers(image))
+        self.taps = taps_of(shape, width, blocks)
+
+    def forward(self, image: Tensor, places: Tensor | None = None) -> Tensor:
+        """The translation; given places, [maps, S] int64 of the maps of `taps_of`, what the encoder has there instead.
+
+        That is [n, S · sum of the maps' channels], map by map and of each place by place.
+        """
+        return cast(Tensor, self.layers(image)) if places is None else self._encoded(image, places)
+
+    def _encoded(self, x: Tensor, places: Tensor) -> Tensor:
+        taken, done = [], 0
+        for tap, chosen in zip(self.taps, places, strict=True):
+            x = self.layers[done : tap.layers](x)
+            done = tap.layers
+            taken.append(x.flatten(2)[:, :, chosen].transpose(1, 2).flatten(1))
+        return torch.cat(taken, 1)
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A map on the way through a translator: after how many of its layers, and of what size."""
+
+    layers: int
+    channels: int
+    places: int
+
+
+def taps_of(shape: tuple[int, int, int], width: int, blocks: int) -> tuple[Tap, ...]:
+    """The maps by which patches are compared (Park et al. 2020, arXiv:2007.15651, appendix C.1).
+
+    The image itself, the convolutions of stride 2, the first residual block, and the one in the middle.
+    """
+    channels, height, width_px = shape
+    strides = strides_of(height, width_px)
+    halved = [Tap(STEM + 3 * i + 1, width * 2 ** (i + 1), (height >> i + 1) * (width_px >> i + 1))
+              for i in range(strides)]
+    places = (height >> strides) * (width_px >> strides)
+    passed = sorted({1, blocks // 2 + 1})
+    return (Tap(0, channels, height * width_px), *halved,
+            *(Tap(STEM + 3 * strides + block, width * 2**strides, places) for block in passed))
 
 
 class Residual(nn.Module):

@@ -74,6 +74,11 @@ class EvaluateConfig(Config):
         self._refuse([asked for asked in self.also if asked not in OF_TRANSLATIONS],
                      "a generator that translates images")
 
+    def refuse_for_pairs(self) -> None:
+        """ConfigError when `also` asks for what is not measured of one image of a pair made from the other."""
+        self._refuse([asked for asked in self.also if asked in (*OF_DISCRIMINATORS, *OF_TRANSLATIONS)],
+                     "a generator that makes one image of a pair from the other")
+
     def refuse_without_translations(self) -> None:
         """ConfigError when `also` asks for what is measured of nothing but translations."""
         self._refuse([asked for asked in self.also if asked in OF_TRANSLATIONS],
@@ -118,5 +123,6 @@ class EvaluateConfig(Config):
 
 
 NEIGHBOUR_METRICS = ("precision", "recall", "density", "coverage")
-TRANSLATION_METRICS = ("agreement_before", "agreement_real", "cycle_error_a", "cycle_error_b")
+TRANSLATION_METRICS = ("agreement_before", "agreement_real", "cycle_error_a", "cycle_error_b",
+                       "pair_l1", "pair_l1_before", "pair_psnr", "pair_ssim")
 """What evaluate reports of a generator that translates images, beside the metrics of every generator."""

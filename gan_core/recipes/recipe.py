@@ -35,7 +35,7 @@ class DataSpec:
 
     shape, kind, rate, symbols: of one example, as of `gan_core.modalities.form.Form`: (C, H, W) for images.  classes: 0
     without labels.  attributes: in the order of the columns of a batch's `attributes`.  domains: 'unpaired' for two of
-    them.
+    them.  shape_b: of the second image of each pair, None where there are no pairs.
     """
 
     shape: tuple[int, ...]
@@ -45,11 +45,14 @@ class DataSpec:
     domains: str = ""
     rate: float = 0.0
     symbols: tuple[str, ...] = ()
+    shape_b: tuple[int, ...] | None = None
 
     @staticmethod
     def of(form: Form, classes: int, attributes: tuple[Attribute, ...], facts: Mapping[str, Any]) -> DataSpec:
         """facts: of the shards' manifest."""
-        return DataSpec(form.shape, classes, form.kind, attributes, facts.get("domains", ""), form.rate, form.symbols)
+        second = facts.get("columns", {}).get("image_b")
+        return DataSpec(form.shape, classes, form.kind, attributes, facts.get("domains", ""), form.rate, form.symbols,
+                        None if second is None else tuple(second["shape"]))
 
     @property
     def form(self) -> Form:

@@ -200,6 +200,8 @@ class _Blank(Batches):
         batch: dict[str, Tensor] = {data.kind: zeros(self._rows, *data.shape, dtype=dtype)}
         if data.domains:
             return {**batch, "image_b": zeros(self._rows, *data.shape)}
+        if data.shape_b:
+            batch["image_b"] = zeros(self._rows, *data.shape_b)
         if data.classes:
             batch["label"] = zeros(self._rows, dtype=torch.int64)
         if data.attributes:

@@ -2,8 +2,9 @@
 
 Which samples and which examples is said here, and is part of what makes a run: the first examples of the validation
 split in stored order, and samples of fixed noise that were asked for the same classes or attributes; of a recipe that
-translates, the images of the first domain as images of the second.  How the two are compared, and with what network,
-is a function of the caller's: training knows no metric.
+translates, the images of the first domain as images of the second; of one that learns from pairs, what is made of
+one image of each.  How the two are compared, and with what network, is a function of the caller's: training knows no
+metric.
 
     compare = fd_domain_against(network)             gan_core.metrics.in_training
     fit(experiment, shards, place, reporter, compare=compare)
@@ -26,7 +27,7 @@ from gan_core.data.batches import ready
 from gan_core.data.shards import RemoteSplit, Shards, Split
 from gan_core.errors import ConfigError
 from gan_core.modalities.kinds import modality_of
-from gan_core.models.spec import InputSpec
+from gan_core.models.spec import InputSpec, pairs_of
 from gan_core.recipes.draw import Draw
 from gan_core.recipes.recipe import Recipe
 from gan_core.train.watch import AT_ONCE, undisturbed
@@ -58,6 +59,9 @@ class Asked:
     @staticmethod
     def of(taken: Mapping[str, InputSpec], split: Split, most: int) -> Asked:
         """taken: what the generator takes, by name.  most: examples, where the split has so many."""
+        if pairs := pairs_of(taken):
+            given, made = (split.of(column).gather(np.arange(min(most, len(split)))) for column in pairs)
+            return Asked(made, None, {name: given for name, one in taken.items() if one.column})
         to_translate = [name for name, one in taken.items() if one.distribution == "image"]
         if to_translate:
             labels = np.asarray(split.labels)

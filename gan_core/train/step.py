@@ -216,6 +216,8 @@ class Step:
 
     def _look_at_gradients(self, phase: Phase, curves: Curves) -> None:
         """The norm of each network's gradient, for the curves; which tensor's is not finite, and since when."""
+        names: list[str] = []
+        each: list[Tensor] = []
         for network in phase.networks:
             found = {name: weight.grad for name, weight in self.state.networks[network].named_parameters()
                      if weight.grad is not None}
@@ -223,5 +225,7 @@ class Step:
                 norms = torch.stack(torch._foreach_norm(list(found.values())))
                 if phase.shares is None:
                     curves.add({f"gradient/{network}": norms.norm()})
-                curves.watch(f"{phase.name}: the gradient", [f"{network}.{name}" for name in found], norms,
-                             self.state.position)
+                names += [f"{network}.{name}" for name in found]
+                each.append(norms)
+        if each:
+            curves.watch(f"{phase.name}: the gradient", names, torch.cat(each), self.state.position)

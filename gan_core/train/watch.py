@@ -30,10 +30,10 @@ from torch import Tensor, nn
 
 from gan_core.data.batches import Batches, ready
 from gan_core.data.sampler import stream
-from gan_core.data.shards import RemoteSplit, Shards, Split
+from gan_core.data.shards import IMAGE, RemoteSplit, Shards, Split
 from gan_core.modalities.kinds import modality_of
-from gan_core.models.spec import InputSpec
-from gan_core.pictures import COLOURS, grid, png
+from gan_core.models.spec import InputSpec, pairs_of
+from gan_core.pictures import COLOURS, grid, pictured, png
 from gan_core.recipes.draw import Draw
 from gan_core.recipes.recipe import Recipe
 from gan_core.train.likeness import Real, looked_at
@@ -67,19 +67,24 @@ class Watch:
 
     def __init__(self, recipe: Recipe, shards: Shards, seed: int, device: torch.device) -> None:
         self._recipe, self._seed, self._device = recipe, seed, device
-        self._modality = modality_of(shards.form)
         taken = recipe.published()[1].inputs
+        pairs = pairs_of(taken)
+        shards = shards.of(pairs[1] if pairs else None)
+        self._modality = modality_of(shards.form)
         self._labels = _dealt(max((one.classes for one in taken.values()), default=0), device)
         n = UNLABELLED if self._labels is None else len(self._labels)
         draw = Draw(seed, 0, n, slice(0, n), device, "watch")
         splits = {name: _at_hand(shards.split(name)) for name in ("train", "validation") if shards.splits.get(name)}
         held_out = splits.get("validation", splits["train"])
         condition = self._labels if self._labels is not None else _attributes(taken, held_out, n, device)
-        self._given = {name: _to_translate(held_out, self._labels, n, device) for name, one in taken.items()
-                       if one.distribution == "image"}
+        asked = _way(taken, shards, n, device) if self._labels is None else self._labels
+        self._given = {name: _to_translate(held_out.of(one.column or IMAGE), asked, n, device)
+                       for name, one in taken.items() if one.distribution == "image"}
+        self._indices = {name: one.indices for name, one in taken.items()}
+        self._wanted = [_to_translate(held_out, None, n, device)] if pairs else []
         self._inputs = {**recipe.inputs(draw, condition), **self._given}
         self._judged = {name: _fixed(split, shards, stream(seed, "watch"), device) for name, split in splits.items()}
-        self._real = Real.of(splits, self._labels, n, self._modality, device)
+        self._real = Real.of(splits, asked, n, self._modality, device)
 
     def measure(self, networks: Networks, averages: Networks) -> dict[str, float]:
         """What can be measured of this data and recipe, by the names above; a value that is not finite is left out."""
@@ -90,7 +95,8 @@ class Watch:
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
     def grid(self, averages: Networks) -> bytes | None:
-        """PNG of the samples of fixed noise: a class a row, or a square; above each row what it is a translation of.
+        """PNG of the samples of fixed noise: a class a row, or a square; above each row what it is a translation of,
+        and below it, where examples are pairs, what it should be.
 
         None where samples have no grey or RGB pictures.
         """
@@ -99,12 +105,17 @@ class Watch:
         n, labels = len(samples), self._labels
         rows = [*torch.arange(n, device=samples.device).split(SQUARE)] if labels is None else \
             [(labels == label).nonzero().flatten()[:PER_CLASS] for label in labels.unique()]
-        shown = [*(images for images in self._given.values() if images.shape == samples.shape), samples]
-        made = torch.cat([kind[row] for row in rows for kind in shown]).float().cpu().numpy()
-        views = self._modality.views(self._modality.stored(made))
-        if views.shape[1] not in COLOURS:
+        made = self._views(samples)
+        if made.shape[1] not in COLOURS:
             return None
+        above = [pictured(self._views(images), made.shape[1], self._indices[name])
+                 for name, images in self._given.items() if images.shape[1] in COLOURS]
+        shown = [*above, made, *map(self._views, self._wanted)]
+        views = np.concatenate([kind[row.cpu().numpy()] for row in rows for kind in shown])
         return png(grid(views, SQUARE if labels is None else PER_CLASS))
+
+    def _views(self, made: Tensor) -> NDArray[np.uint8]:
+        return self._modality.views(self._modality.stored(made.float().cpu().numpy()))
 
     def _undisturbed(self, *kinds: Networks) -> AbstractContextManager[None]:
         return undisturbed([net for networks in kinds for net in networks.values()], self._seed, self._device)
@@ -154,6 +165,12 @@ def _told_apart(train: Tensor, validation: Tensor) -> float:
     """Share of pairs in which the first is higher, [n] and [m] logits; half of those that are equal counts."""
     above = train[:, None] - validation[None]
     return float(((above > 0).float() + (above == 0).float() / 2).mean())
+
+
+def _way(taken: Mapping[str, InputSpec], shards: Shards, n: int, device: torch.device) -> Tensor | None:
+    """[n] of the second domain's label, for a generator that translates to it alone; None for every other."""
+    one_way = any(one.distribution == "image" for one in taken.values()) and shards.facts.get("domains")
+    return torch.ones(n, dtype=torch.int64, device=device) if one_way else None
 
 
 def _dealt(classes: int, device: torch.device) -> Tensor | None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gan_core.asked import image_of
 from gan_core.bundle import Generator, read_generator
 from gan_core.config import EvaluateConfig, Experiment
 from gan_core.data.shards import RemoteSplit, open_shards
@@ -19,9 +20,10 @@ from gan_core.data.shards import Shards as Data
 from gan_core.manifest import Manifest, Parent, artefact, read_manifest, read_named, tool_versions
 from gan_core.metrics.domain import DomainNetwork
 from gan_core.metrics.evaluate import Measured, measured_by, requested_attributes, requested_labels
-from gan_core.metrics.evidence import Evidence, Images, real_images, refuse_others
+from gan_core.metrics.evidence import Evidence, Images, compared_count, real_images, refuse_others
 from gan_core.metrics.judge import WEIGHTS_FILE, Judge, judge_of
-from gan_core.metrics.translation import A, B, Translate, domain_of, measure_translation
+from gan_core.metrics.pairs import measure_pairs
+from gan_core.metrics.translation import A, B, domain_of, measure_translation
 from gan_core.modalities.kinds import modality_of
 from gan_core.options.evaluation import OF_DISCRIMINATORS
 from gan_core.pictures import grid, png
@@ -35,12 +37,12 @@ from pipelines.report import MOST_GRIDS, Report, spread, write_report
 from pipelines.report_json import report_json
 from pipelines.report_names import REPORT_JSON
 from pipelines.report_parts import Compared, parts_of
+from pipelines.translations import both_ways, given_images, translated_rows
 
 PER_CLASS = 10  # samples of each class in the grid: one row a class
 MOST_ROWS = 20
 UNLABELLED = 100
 MOST_TRANSLATED = 400  # for the maps and neighbours of the report
-TRANSLATED = 2  # rows of images of each domain in the grid of a generator that translates
 
 
 def evaluate(
@@ -53,7 +55,7 @@ def evaluate(
     images are made and seen; the figures are the same wherever that is.
     DamagedFile names a shard or weight file that is not what its manifest says.
     """
-    data = open_shards(store, shards.prefix)
+    data = open_shards(store, shards.prefix).of(experiment.target)
     made = features_of(store, shards, features, experiment.evaluate.seed, data)
     domain, network = read_features(store, made.prefix), made.digest
     generator = read_generator(store, trained.prefix)
@@ -71,7 +73,7 @@ def evaluate(
         report = replace(report, features=network, made=_made(store, shards, trained, key),
                          parts=parts_of(generator, data, experiment, compared, shards.digest))
         if generator.translates:
-            report = replace(report, notes=[*report.notes, _rows_of_translations(data)])
+            report = replace(report, notes=[*report.notes, _translations(generator, data, experiment.evaluate)[1]])
         write_report(draft.path / "report.html", report)
         (draft.path / REPORT_JSON).write_text(report_json(report, metrics), encoding="utf-8")
         draft.facts.update(domain_accuracy=domain.facts.accuracy)
@@ -83,13 +85,14 @@ def _scores(
     """What is asked of the generator is what the split's real examples are: their classes, attributes, or themselves.
     """
     data, config = looking.data, looking.config
-    if generator.translates:
+    if generator.translates and not generator.given:
         config.refuse_for_translations()
 
         def translate(images: Images, label: int) -> Images:
-            return looking.made(generator, run, {"images": images, "label": label}, len(images)).images
+            asked = {"images": images, **({"label": label} if both_ways(generator) else {})}
+            return looking.made(generator, run, asked, len(images)).images
 
-        scores = measure_translation(data, translate, config, domain)
+        scores = measure_translation(data, translate, config, domain, both_ways(generator))
         a, b = (domain_of(data.split(config.split), label, MOST_TRANSLATED).images for label in (A, B))
         made = translate(a, B)
         return scores, Compared(made, domain.features(b), domain.features(made), _of_training(looking))
@@ -97,7 +100,10 @@ def _scores(
     real, fake = evidence.features("domain")
     asked = evidence.requested
     read = domain.probabilities(evidence.generated).argmax(axis=1) if asked is not None else None
-    return measured_by(evidence), Compared(evidence.generated, real, fake, _of_training(looking), asked, asked, read)
+    measured = measured_by(evidence)
+    if generator.given:
+        measured |= measure_pairs(_levels_given(generator, data, config), evidence.generated, evidence.real, config)
+    return measured, Compared(evidence.generated, real, fake, _of_training(looking), asked, asked, read)
 
 
 def measured_of(generator: Generator, at: str, looking: Looking, domain: DomainNetwork) -> dict[str, Measured]:
@@ -125,15 +131,23 @@ def _judge(store: Store, experiment: Experiment, trained: Trained, data: Data) -
     return judge_of(experiment, data, read_named(store, trained.prefix, run, WEIGHTS_FILE))
 
 
-def _translating(generator: Generator) -> Translate:
-    return lambda images, label: generator.sample(len(images), images=images, label=label)
+def _levels_given(generator: Generator, data: Data, config: EvaluateConfig) -> Images | None:
+    """The images of the pairs that are compared; None where their pixels are class indices."""
+    image = image_of(generator.spec)
+    if image is None or image[1].indices:
+        return None
+    return given_images(generator, data.split(config.split), np.arange(compared_count(data, config)))
 
 
 def _evidence(generator: Generator, run: str, looking: Looking, domain: DomainNetwork) -> Evidence:
     data, config = looking.data, looking.config
     labels = requested_labels(data, config) if generator.classes else None
-    asked = {"label": labels, "attributes": _attributes(generator, data, config) if generator.attributes else None}
+    attributes = _attributes(generator, data, config) if generator.attributes else None
+    asked: dict[str, Any] = {"label": labels, "attributes": attributes}
     real = real_images(data, config)
+    if generator.given:  # what is made is to be of the class of what was given
+        labels = requested_labels(data, config)
+        asked = {"images": given_images(generator, data.split(config.split), np.arange(len(real)))}
     made = looking.made(generator, run, asked, len(real), networks_of(config))
     refuse_others(made.images, real.shape)
     return Evidence(data, config, domain, real, made.images, labels, looking.real(config.split, len(real)), made.see,
@@ -150,7 +164,7 @@ def _attributes(generator: Generator, data: Data, config: EvaluateConfig) -> NDA
 def _samples(generator: Generator, data: Data, config: EvaluateConfig) -> bytes:
     """PNG of generated images: a row for each class, or a square where there are none."""
     if generator.translates:
-        return _translations(generator, data, config)
+        return _grid(_translations(generator, data, config)[0])
     if generator.attributes:
         asked = _attributes(generator, data, config)[:UNLABELLED]
         return _grid(_views(generator, generator.sample(len(asked), seed=config.seed, attributes=asked)))
@@ -163,21 +177,8 @@ def _views(generator: Generator, examples: Images) -> Images:
     return generator.spec.modality.views(examples)
 
 
-def _translations(generator: Generator, data: Data, config: EvaluateConfig) -> bytes:
-    """PNG of rows of three: real images, what they are translated to, and that translated back; then the other way."""
-    translate, rows = _translating(generator), []
-    for label, other in ((A, B), (B, A)):
-        images = domain_of(data.split(config.split), label, TRANSLATED * PER_CLASS).images
-        for real in np.array_split(images, TRANSLATED):
-            there = translate(real, other)
-            rows += [_padded(images) for images in (real, there, translate(there, label))]
-    return _grid(np.concatenate(rows))
-
-
-def _rows_of_translations(data: Data) -> str:
-    a, b = data.facts["class_names"]
-    return (f"Generated, from the top: {TRANSLATED} times a row of {a}, the same translated to {b}, and that "
-            f"translated back; then {TRANSLATED} times {b} to {a} and back.")
+def _translations(generator: Generator, data: Data, config: EvaluateConfig) -> tuple[Images, str]:
+    return translated_rows(generator, data, data.split(config.split))
 
 
 def _real(data: Data, split: str, classes: int) -> bytes:

@@ -32,7 +32,10 @@ def train(
     data = data_of(experiment, open_shards(store, shards.prefix))
     with suppress(Uncountable):  # a recipe that cannot do without weights is seen when it runs
         networks_of(experiment, data)
-    if any(taken.distribution == "image" for taken in build_recipe(experiment, data).published()[1].inputs.values()):
+    taken = build_recipe(experiment, data).published()[1].inputs.values()
+    if any(one.column for one in taken):
+        experiment.evaluate.refuse_for_pairs()
+    elif any(one.distribution == "image" for one in taken):
         experiment.evaluate.refuse_for_translations()
     else:
         experiment.evaluate.refuse_without_translations()

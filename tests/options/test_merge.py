@@ -74,7 +74,7 @@ def test_a_given_block_is_not_changed() -> None:
 
 @pytest.mark.parametrize("recipe", [*RECIPE_OPTIONS])
 def test_what_is_resolved_is_read_back_from_json_as_it_is(recipe: str) -> None:
-    source = {"source": "unpaired", "url": "a.zip"} if recipe == "cyclegan" else {"source": "digits"}
+    source = {"source": "unpaired", "url": "a.zip"} if recipe in ("cyclegan", "cut") else {"source": "digits"}
     whole = experiment_from({"name": "t", "data": source, "model": {"recipe": recipe}})
     assert experiment_from(whole.as_json()) == whole
     assert whole.model.model_dump()["recipe"] == recipe

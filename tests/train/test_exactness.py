@@ -15,6 +15,7 @@ from gan_core.registry import RECIPES, recipe_options
 from gan_core.store import Store
 from gan_core.train.report import Command
 from tests.domains import translation, write_negatives, written
+from tests.pairs import pairs
 from tests.recipes.test_two_generators import register, unregister
 from tests.train.runs import RUN, Scripted, curves, equal, finished, last_state, stop_at, train
 
@@ -62,7 +63,11 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "biggan": ({"latent": 8, "generator": {"checkpointing": True}}, "bfloat16"),
     "r3gan": ({"penalties": {"r1": {"every": 2}, "r2": {"every": 3}}}, "float32"),
     "cyclegan": ({}, "bfloat16"),
+    "pix2pix": ({"width": 4}, "float32"),
+    "cut": ({"features": 16}, "bfloat16"),
 }
+UNPAIRED = ("cyclegan", "cut")
+OF_IMAGES = (*UNPAIRED, "pix2pix")  # whose data are no single digits
 ALIKE = {  # to one that is tried: the same class with networks of the same family
     "lsgan": "wgan", "sagan": "sngan",
     "dcgan_original": "dcgan",  # whose networks make no images of 8 pixels; they have the same layers
@@ -83,8 +88,11 @@ def other_experiment(recipe: str, folder: Path) -> Experiment:
     model, precision = OTHERS[recipe]
     settings_of_train = {"images": END, "batch": BATCH, **CADENCES, "precision": precision, "ema_half_life": 100,
                          "ema_ramp_up": 0.5}
-    if recipe == "cyclegan":
-        return translation(write_negatives(folder / "negatives.npz"), model=model, train=settings_of_train)
+    if recipe in UNPAIRED:
+        return translation(write_negatives(folder / "negatives.npz"), model={"recipe": recipe, **model},
+                           train=settings_of_train)
+    if recipe == "pix2pix":
+        return pairs(model=model, train=settings_of_train)
     small = {"width": 4, "latent": 6} if issubclass(recipe_options(recipe), ImageGanOptions) else {}
     return experiment_from({"name": "tiny", "data": {"source": "digits"}, "train": settings_of_train,
                             "model": {"recipe": recipe, **small, **model}})
@@ -97,7 +105,7 @@ def other(
     """An experiment, the store with its data, and one with a run of it that was not stopped."""
     folder = tmp_path_factory.mktemp(request.param)
     experiment = other_experiment(request.param, folder)
-    data = written(experiment, folder / "data") if request.param == "cyclegan" else digits_store
+    data = written(experiment, folder / "data") if request.param in OF_IMAGES else digits_store
     whole = Store(folder / "whole")
     assert train(whole, data, experiment)
     return experiment, data, whole
