@@ -120,12 +120,20 @@ class Augment(Config):
     shift: int = Field(0, ge=0, description="most pixels an image is moved, along each side; edges are reflected")
 
 
+def _as_texts(value: Any) -> Any:
+    """A class may be named by its label, which is a whole number in YAML."""
+    return [str(name) if isinstance(name, int) else name for name in value] if isinstance(value, list | tuple) else value
+
+
 class PrepareConfig(Config):
     """How a data set is written as shards."""
 
     NOT_IN_KEY = frozenset({"max_bad_fraction"})  # it stops the stage or does not; the shards are the same
 
     transforms: tuple[Transform, ...] = Field((), description="what is done to each example, in order")
+    normal: Annotated[tuple[str, ...], BeforeValidator(_as_texts)] = Field(
+        (), description="classes, by name or label, that alone are trained and validated on; test keeps all, to tell "
+                        "abnormal examples from normal ones", examples=[["0"]])
     shard_examples: Count = Field(4096, description="items in one shard file; fewer where they would pass 64 MiB")
     max_bad_fraction: float = Field(0.0, ge=0, lt=1, description="share of unusable items that is left out quietly")
 

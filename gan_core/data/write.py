@@ -6,6 +6,7 @@ The manifest comes last, from all notes.  Which worker wrote a part, and when, l
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from gan_core.config import Experiment
 from gan_core.data.attributes import Seen, seen_in
 from gan_core.data.items import forget_indices
 from gan_core.data.layout import Layout, layout_of, misfit, most_common, record_batch
+from gan_core.data.normal import NORMAL, is_kept, normal_labels
 from gan_core.data.parts import SHARD_BYTES, Part, Written, noted, put_note, put_set, put_shard
 from gan_core.data.source import SPLITS, Bad, Example, Source, source_of
 from gan_core.data.transforms import apply
-from gan_core.errors import DataError, GanError, Outage, StoreError
+from gan_core.errors import ConfigError, DataError, GanError, Outage, StoreError
 from gan_core.manifest import MANIFEST, Parent
 from gan_core.outages import transient
 from gan_core.store import Store
@@ -37,7 +39,10 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class PartWriter:
-    """Writes parts of one data set under one prefix."""
+    """Writes parts of one data set under one prefix.
+
+    normal: the labels of the examples that train and validation keep; None for all.
+    """
 
     source: Source
     transforms: tuple[Transform, ...]
@@ -45,6 +50,7 @@ class PartWriter:
     classes: int
     store: Store
     prefix: str
+    normal: frozenset[int] | None = None
 
     def write(self, part: Part, items: Iterable[Example | Bad] | None = None) -> Written:
         """One part, shard first, note last; `items` where they are at hand.  StoreError when there is no room."""
@@ -56,7 +62,8 @@ class PartWriter:
             count += 1
             usable = self._usable(item)
             if isinstance(usable, Example):
-                good.append(usable)
+                if self.normal is None or is_kept(part.split, usable.label, self.normal):
+                    good.append(usable)
             else:
                 bad.append((where, usable))
         file = put_shard(self.store, self.prefix, part, record_batch(good, self.layout)) if good else None
@@ -108,13 +115,14 @@ def write_shards(
     key: str,
     transforms: tuple[Transform, ...] = (),
     max_bad_fraction: float = 0.0,
+    normal: tuple[str, ...] = (),
     parents: tuple[Parent, ...] = (),
     place: PlaceWork = one_after_another,
     progress: Progress | None = None,
 ) -> None:
     """Writes every split of a source as shards under `prefix`, going on where a killed call left off.
 
-    A finished set that stands there is made anew.  DataError names the first items that do not fit, where there are
+    A finished set that stands there is made anew.  normal: as `prepare.normal`.  DataError names the first items that do not fit, where there are
     more of them than `max_bad_fraction` of all; StoreError when there is no room.
     """
     forget_indices()
@@ -123,12 +131,18 @@ def write_shards(
         store.delete(prefix)
     layout = _layout_of(source, transforms)
     facts = dict(source.facts())
-    writer = PartWriter(source, transforms, layout, len(facts.get("class_names", ())), store, prefix)
+    kept = _kept(normal, facts.get("class_names", ()), layout) if normal else None
+    if kept is not None:
+        facts[NORMAL] = sorted(kept)
+    writer = PartWriter(source, transforms, layout, len(facts.get("class_names", ())), store, prefix, kept)
     size = min(shard_examples, max(1, SHARD_BYTES // max(1, layout.example_bytes)))
     found = _Found(max_bad_fraction, dict(source.splits()), progress)
     for written in _all_parts(writer, size, found.known, place):
         found.add(written)
     found.refuse_if_too_many()
+    if kept is not None and not any(written.examples for written in found.parts() if written.part.split == "train"):
+        raise DataError(f"prepare.normal={json.dumps(normal)}: no training example is of these classes; name one that "
+                        "has some, as `gan dataset show` counts them")
     put_set(store, prefix, found.parts(), layout, classes=writer.classes, facts=facts, key=key, parents=parents)
 
 
@@ -150,9 +164,17 @@ def write_experiment(
         key=key,
         transforms=experiment.prepare.transforms,
         max_bad_fraction=experiment.prepare.max_bad_fraction,
+        normal=experiment.prepare.normal,
         place=place,
         progress=progress,
     )
+
+
+def _kept(normal: tuple[str, ...], class_names: Sequence[str], layout: Layout) -> frozenset[int]:
+    if not layout.labelled:
+        raise ConfigError(f"prepare.normal={json.dumps(normal)} needs labels, which this set has not; "
+                          "prepare.normal=[] works")
+    return normal_labels(normal, class_names)
 
 
 class _Found:
