@@ -172,7 +172,7 @@ RECIPES = Registry(
     "recipe",
     "gan_pipelines.recipes",
     {**dict.fromkeys(_SYSTEMS, "gan_core.recipes.image_gan:ImageGan"),
-     "cyclegan": "gan_core.recipes.cyclegan:Cyclegan"},
+     "cyclegan": "gan_core.recipes.cyclegan:Cyclegan", "fanogan": "gan_core.recipes.fanogan:Fanogan"},
 )
 
 # A recipe's options stand apart from its networks so that a plan is made without importing torch;
@@ -181,7 +181,8 @@ RECIPE_OPTIONS = Registry(
     "recipe",
     "gan_pipelines.recipe_options",
     {**{name: f"gan_core.systems.{name}:{options}" for name, options in _SYSTEMS.items()},
-     "cyclegan": "gan_core.options.cyclegan:CycleganOptions"},
+     "cyclegan": "gan_core.options.cyclegan:CycleganOptions",
+     "fanogan": "gan_core.options.fanogan:FanoganOptions"},
 )
 
 _FAMILIES = {"mlp": "Mlp", "dcgan": "Dcgan", "dcgan_original": "DcganOriginal", "resnet": "Resnet", "biggan": "Biggan",
@@ -192,7 +193,7 @@ FAMILIES = Registry(
     "gan_pipelines.families",
     {**{f"{name}_{kind.lower()}": f"gan_core.models.{name}:{prefix}{kind}" for name, prefix in _FAMILIES.items()
         for kind in ("Generator", "Discriminator")},
-     "translators": "gan_core.models.translator:Translators"},
+     "translators": "gan_core.models.translator:Translators", "anogan": "gan_core.models.anogan:AnoGan"},
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,11 @@ from gan_core.data.batches import ready
 from gan_core.data.shards import Shards
 from gan_core.errors import DamagedFile, DataError
 from gan_core.metrics.domain import one_thread
+from gan_core.models.last_input import last_input
 from gan_core.recipes.recipe import Recipe, build_recipe, data_of
 
 WEIGHTS_FILE = "networks.safetensors"  # of a run: all networks as they were trained, not averaged
 AT_ONCE = 64  # images given to it at one time
-MAKERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)  # of logits
 
 Images = NDArray[np.uint8]
 
@@ -62,10 +62,10 @@ class Judge:
             parts = []
             for batch in self._batches(images, None, None):
                 name = next(iter(self.recipe.logits(self.networks, batch)))
-                if name not in seen:
+                if not seen[name]:
                     raise DataError(f"the discriminator '{name}' ends in no linear layer and no convolution, so that "
                                     "it has no features to probe; leave evaluate.also=linear_probe out")
-                parts.append(seen[name].flatten(1).float().numpy())
+                parts.append(seen[name][0].flatten(1).float().numpy())
         return np.concatenate(parts)
 
     def _batches(
@@ -110,19 +110,7 @@ def _in_use(networks: Mapping[str, nn.Module]) -> Iterator[None]:
 
 
 @contextmanager
-def _last_inputs(networks: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+def _last_inputs(networks: Mapping[str, nn.Module]) -> Iterator[dict[str, list[Tensor]]]:
     """By network, what the last of its linear layers and convolutions was given when it was called."""
-    seen: dict[str, Tensor] = {}
-
-    def noting(name: str) -> Any:
-        def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            seen[name] = inputs[0]
-        return note
-
-    handles = [module.register_forward_pre_hook(noting(name)) for name, network in networks.items()
-               for module in network.modules() if isinstance(module, MAKERS)]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(last_input(network)) for name, network in networks.items()}
