@@ -39,7 +39,7 @@ BATCH = 64  # images looked at together
 
 Images = NDArray[np.uint8]
 Features = Callable[[Tensor], Tensor]
-"""Images [n, C, H, W] in [−1, 1], to be differentiated by, to [n, d]."""
+"""Images [n, C, H, W] in the networks' range, to be differentiated by, to [n, d]."""
 
 
 class Search(Config):
@@ -104,9 +104,9 @@ def features_in(generator: Generator) -> Features | None:
 
 def by_search(
     generator: Generator, images: Images, search: Search | None = None, features: Features | None = None,
-    first: int = 0,
+    numbers: Sequence[int] | None = None,
 ) -> Found:
-    """AnoGAN's scores of images [n, C, H, W], which are number first, first + 1, … of their set.
+    """AnoGAN's scores of images [n, C, H, W], whose numbers in their set are 0, 1, … or as given.
 
     What is found for an image does not depend on the others beyond rounding.  features: of a discriminator; without,
     the residual alone counts.  Errors as of `by_encoder`; ConfigError for a generator that takes more than noise.
@@ -116,12 +116,12 @@ def by_search(
         raise ConfigError(f"{generator.uri}: is asked for more than noise, and a search is through noise alone; a "
                           "model that was trained with model.conditional=false works")
     _refuse_others(generator, images)
-    search = search or Search()
+    search, places = search or Search(), range(len(images)) if numbers is None else numbers
     parts = []
     for start in range(0, len(images), BATCH):
         part = images[start : start + BATCH]
-        drawn = np.stack([stream(search.seed, SEARCHED, first + start + row).standard_normal(given.shape)
-                          for row in range(len(part))])
+        drawn = np.stack([stream(search.seed, SEARCHED, int(place)).standard_normal(given.shape)
+                          for place in places[start : start + BATCH]])
         z = torch.from_numpy(drawn).to(generator.device, generator.dtype)
         parts.append(_searched(generator, name, _as_seen(generator, part), z, search, features))
     return Found.joined(parts)

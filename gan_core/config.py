@@ -36,6 +36,7 @@ from pydantic_core import ErrorDetails
 from gan_core.block import Config as Config
 from gan_core.block import Count as Count
 from gan_core.errors import ConfigError
+from gan_core.options.evaluation import ANOMALY_METRICS as ANOMALY_METRICS
 from gan_core.options.evaluation import NEIGHBOUR_METRICS as NEIGHBOUR_METRICS
 from gan_core.options.evaluation import TRANSLATION_METRICS as TRANSLATION_METRICS
 from gan_core.options.evaluation import EvaluateConfig as EvaluateConfig
@@ -122,7 +123,9 @@ class Augment(Config):
 
 def _as_texts(value: Any) -> Any:
     """A class may be named by its label, which is a whole number in YAML."""
-    return [str(name) if isinstance(name, int) else name for name in value] if isinstance(value, list | tuple) else value
+    if not isinstance(value, list | tuple):
+        return value
+    return [str(name) if isinstance(name, int) else name for name in value]
 
 
 class PrepareConfig(Config):
@@ -283,7 +286,7 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _gate_names_metrics(self) -> Self:
-        known = (*self.evaluate.metric_names, *TRANSLATION_METRICS)
+        known = (*self.evaluate.metric_names, *TRANSLATION_METRICS, *ANOMALY_METRICS)
         for metric in self.publish.gate:
             if metric not in known:
                 near = get_close_matches(metric, known, n=1)

@@ -122,8 +122,8 @@ def write_shards(
 ) -> None:
     """Writes every split of a source as shards under `prefix`, going on where a killed call left off.
 
-    A finished set that stands there is made anew.  normal: as `prepare.normal`.  DataError names the first items that do not fit, where there are
-    more of them than `max_bad_fraction` of all; StoreError when there is no room.
+    A finished set that stands there is made anew.  normal: as `prepare.normal`.  DataError names the first items that
+    do not fit, where there are more of them than `max_bad_fraction` of all; StoreError when there is no room.
     """
     forget_indices()
     if store.exists(f"{prefix}/{MANIFEST}"):

@@ -44,6 +44,6 @@ class FanoganOptions(ImageGanOptions):
             network = getattr(self, name)
             norm = "batch" if network.family == "biggan" and name == "generator" else getattr(network, "norm", "none")
             if norm in ("batch", "conditional_batch"):
-                raise ValueError(f"model.{name}.norm={norm} mixes images that the encoder leads to with those of noise; "
+                raise ValueError(f"model.{name}.norm={norm} mixes images that the encoder leads to with others; "
                                  f"model.{name}.norm=layer works, as dcgan and resnet have it")
         return self

@@ -51,7 +51,7 @@ class Shown(NamedTuple):
 class ImageGan(Defaults):
     """Any system of `gan_core.systems` on a data set of images."""
 
-    averaged = (GENERATOR,)
+    averaged: tuple[str, ...] = (GENERATOR,)
 
     def __init__(self, options: ImageGanOptions, data: DataSpec) -> None:
         if data.kind != "image":
