@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -85,10 +85,13 @@ def detected(generator: Generator, data: Shards, config: EvaluateConfig) -> Dete
         return None
     look = encoder_look(generator)
     with one_thread():
-        scored = scored_split(look, split, abnormal=abnormal)
-        held_out = data.splits.get("validation")
-        threshold = threshold_of(scored_split(look, held_out).score, config.anomaly_quantile) if held_out else None
-        return Detected(scored, threshold, rows_of(look, split, scored, config.seed))
+        places, held_out = spread_over(len(split)), data.splits.get("validation")
+        scored = scored_of(look, split, places, abnormal)
+        threshold = None
+        if held_out:
+            normal_scores = scored_of(look, held_out, spread_over(len(held_out))).score
+            threshold = threshold_of(normal_scores, config.anomaly_quantile)
+        return Detected(scored, threshold, rows_of(look, split, scored, places, config.seed))
 
 
 def encoder_look(generator: Generator) -> Look:
@@ -97,33 +100,28 @@ def encoder_look(generator: Generator) -> Look:
     return lambda images, numbers: by_encoder(quick, images)
 
 
-def scored_split(
-    look: Look, split: Split, most: int | None = None, abnormal: NDArray[np.bool_] | None = None,
+def scored_of(
+    look: Look, split: Split, places: NDArray[np.int64], abnormal: NDArray[np.bool_] | None = None,
     tell: Tell = lambda done: None,
 ) -> Scored:
-    """The scores of a split, or of `most` examples spread evenly over it.  tell: hears how many are done."""
+    """The scores of the examples of a split at these places.  abnormal: of each.  tell: hears how many are done."""
     parts: list[Found] = []
-    numbers = spread_over(len(split), most)
-    for start in range(0, len(numbers), AT_ONCE):
-        part = numbers[start : start + AT_ONCE]
+    for start in range(0, len(places), AT_ONCE):
+        part = places[start : start + AT_ONCE]
         found = look(split.gather(part), part.tolist())
-        parts.append(Found(found.score, found.residual, found.features, found.rebuilt[:0]))
+        parts.append(replace(found, rebuilt=found.rebuilt[:0]))  # which would be as large as the split
         tell(start + len(part))
     whole = Found.joined(parts)
     return Scored(whole.score, whole.residual, whole.features, abnormal)
 
 
-def spread_over(n: int, most: int | None) -> NDArray[np.int64]:
+def spread_over(n: int, most: int | None = None) -> NDArray[np.int64]:
     """The places of all n examples, or of `most` spread evenly over them."""
     return np.arange(n) if most is None or most >= n else np.arange(most) * n // most
 
 
-def rows_of(look: Look, split: Split, scored: Scored, seed: int, numbers: NDArray[np.int64] | None = None) -> list[Row]:
-    """The images with the highest scores, with the lowest, and some drawn by the seed.
-
-    numbers: the places in the split of what was scored; all of it when None.
-    """
-    places = np.arange(len(scored.score)) if numbers is None else numbers
+def rows_of(look: Look, split: Split, scored: Scored, places: NDArray[np.int64], seed: int) -> list[Row]:
+    """The images with the highest scores, with the lowest, and some drawn by the seed.  places: of what was scored."""
     order = np.argsort(scored.score, kind="stable")
     n = min(SHOWN, len(order))
     drawn = np.sort(np.random.default_rng(seed).choice(len(order), n, replace=False))

@@ -19,7 +19,7 @@ from gan_core.data.shards import Shards
 from gan_core.errors import DamagedFile, DataError
 from gan_core.metrics.domain import one_thread
 from gan_core.models.last_input import last_input
-from gan_core.recipes.recipe import Recipe, build_recipe, data_of
+from gan_core.recipes.recipe import DataSpec, Recipe, build_recipe, data_of
 
 WEIGHTS_FILE = "networks.safetensors"  # of a run: all networks as they were trained, not averaged
 AT_ONCE = 64  # images given to it at one time
@@ -68,6 +68,20 @@ class Judge:
                 parts.append(seen[name][0].flatten(1).float().numpy())
         return np.concatenate(parts)
 
+    def features_of(self, images: Tensor) -> Tensor:
+        """[n, d], the same of images [n, C, H, W] in [−1, 1], to be differentiated by them.
+
+        Only of a discriminator that is told neither class nor attributes.  DataError as of `features`.
+        """
+        for network in self.networks.values():
+            network.eval().requires_grad_(False)
+        with _last_inputs(self.networks) as seen:
+            name = next(iter(self.recipe.logits(self.networks, {"image": images})))
+        if not seen[name]:
+            raise DataError(f"the discriminator '{name}' ends in no linear layer and no convolution, so that it has no "
+                            "features")
+        return seen[name][0].flatten(1)
+
     def _batches(
         self, images: Images, labels: NDArray[np.int64] | None, attributes: NDArray[np.float32] | None
     ) -> Iterator[dict[str, Tensor]]:
@@ -81,7 +95,11 @@ class Judge:
 
 def judge_of(experiment: Experiment, shards: Shards, weights: bytes) -> Judge:
     """From the bytes of a run's networks.safetensors.  DamagedFile when they are not those of its networks."""
-    data = data_of(experiment, shards)
+    return judge_for(experiment, data_of(experiment, shards), weights)
+
+
+def judge_for(experiment: Experiment, data: DataSpec, weights: bytes) -> Judge:
+    """The same for what is known of the data."""
     recipe = build_recipe(experiment, data)
     with torch.random.fork_rng(devices=[]):
         networks = recipe.networks()
