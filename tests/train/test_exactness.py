@@ -61,7 +61,7 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "sngan": ({"critic_steps": 2}, "float32"),
     "biggan": ({"latent": 8, "generator": {"checkpointing": True}}, "bfloat16"),
     "r3gan": ({"penalties": {"r1": {"every": 2}, "r2": {"every": 3}}}, "float32"),
-    "cyclegan": ({}, "bfloat16"),
+    "cyclegan": ({}, "bfloat16"), "fanogan": ({"critic_steps": 2}, "float32"),
 }
 ALIKE = {  # to one that is tried: the same class with networks of the same family
     "lsgan": "wgan", "sagan": "sngan",
