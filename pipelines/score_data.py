@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.bundle import Generator
-from gan_core.data.files import Files
 from gan_core.data.normal import NORMAL, normal_labels
 from gan_core.data.shards import IMAGE, Shards, Split, open_shards
 from gan_core.errors import ConfigError
@@ -74,13 +74,12 @@ def _shards_at(data: str, store: Store) -> tuple[Store, str, Manifest] | None:
     manifest = read_manifest(Store(above), name) if above and name else None
     if manifest is not None and manifest.kind == "shards":
         return Store(above), name, manifest
-    files = Files(data)
-    if files.is_file or next(iter(files.list()), None) is not None:
+    if "://" in data or Path(data).exists():
         return None
     try:
         return _found(*find_prepared(store, data))
     except ConfigError as error:
-        raise ConfigError(f"--data {data}: no image is there, and no prepared set has that name: {error}") from None
+        raise ConfigError(f"--data {data}: no file or folder is there, and no prepared set has that name: {error}") from None
 
 
 def _found(store: Store, prepared: Prepared) -> tuple[Store, str, Manifest]:
