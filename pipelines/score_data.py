@@ -79,7 +79,8 @@ def _shards_at(data: str, store: Store) -> tuple[Store, str, Manifest] | None:
     try:
         return _found(*find_prepared(store, data))
     except ConfigError as error:
-        raise ConfigError(f"--data {data}: no file or folder is there, and no prepared set has that name: {error}") from None
+        raise ConfigError(f"--data {data}: no file or folder is there, and no prepared set has that name: {error}"
+                          ) from None
 
 
 def _found(store: Store, prepared: Prepared) -> tuple[Store, str, Manifest]:

@@ -36,8 +36,8 @@ def way_of(generator: Generator, version: tuple[Store, str, Manifest], method: s
     A search goes by the residual alone where the version has no discriminator beside its generator.
     """
     if generator.translates is not None or generator.spec.kind != "image":
-        raise ConfigError(f"{generator.uri}: a score is of images, by what is made from noise; a model of recipe fanogan "
-                          "works")
+        raise ConfigError(f"{generator.uri}: a score is of images, by what is made from noise; a model of recipe "
+                          "fanogan works")
     method = method or (ENCODER if has_encoder(generator) else SEARCH)
     if method == ENCODER:
         if not has_encoder(generator):
