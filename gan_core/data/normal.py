@@ -21,8 +21,10 @@ MOST_NAMED = 20  # of the classes that a message lists
 HELD_OUT = "test"
 
 
-def normal_labels(normal: Sequence[str], class_names: Sequence[str]) -> frozenset[int]:
-    """The labels of these classes.  ConfigError for a class that the set has not."""
+def normal_labels(normal: Sequence[str], class_names: Sequence[str], labelled: bool = True) -> frozenset[int]:
+    """The labels of these classes.  ConfigError for a class that the set has not, and for a set without labels."""
+    if not labelled:
+        raise ConfigError(f"{FIELD}={json.dumps([*normal])} needs labels, which this set has not; {FIELD}=[] works")
     labels = {name: label for label, name in enumerate(class_names)}
     found = set()
     for name in normal:
@@ -37,6 +39,13 @@ def normal_labels(normal: Sequence[str], class_names: Sequence[str]) -> frozense
 def is_kept(split: str, label: int | None, normal: frozenset[int]) -> bool:
     """Whether an example of this split stays."""
     return split == HELD_OUT or label in normal
+
+
+def refuse_without_training(normal: Sequence[str], examples: int) -> None:
+    """DataError where none of the training examples is normal."""
+    if not examples:
+        raise DataError(f"{FIELD}={json.dumps([*normal])}: no training example is of these classes; name one that has "
+                        "some, as `gan dataset show` counts them")
 
 
 def normal_of(data: Shards) -> Shards:

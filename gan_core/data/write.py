@@ -6,7 +6,6 @@ The manifest comes last, from all notes.  Which worker wrote a part, and when, l
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +16,11 @@ from gan_core.config import Experiment
 from gan_core.data.attributes import Seen, seen_in
 from gan_core.data.items import forget_indices
 from gan_core.data.layout import Layout, layout_of, misfit, most_common, record_batch
-from gan_core.data.normal import NORMAL, is_kept, normal_labels
+from gan_core.data.normal import NORMAL, is_kept, normal_labels, refuse_without_training
 from gan_core.data.parts import SHARD_BYTES, Part, Written, noted, put_note, put_set, put_shard
 from gan_core.data.source import SPLITS, Bad, Example, Source, source_of
 from gan_core.data.transforms import apply
-from gan_core.errors import ConfigError, DataError, GanError, Outage, StoreError
+from gan_core.errors import DataError, GanError, Outage, StoreError
 from gan_core.manifest import MANIFEST, Parent
 from gan_core.outages import transient
 from gan_core.store import Store
@@ -131,7 +130,7 @@ def write_shards(
         store.delete(prefix)
     layout = _layout_of(source, transforms)
     facts = dict(source.facts())
-    kept = _kept(normal, facts.get("class_names", ()), layout) if normal else None
+    kept = normal_labels(normal, facts.get("class_names", ()), layout.labelled) if normal else None
     if kept is not None:
         facts[NORMAL] = sorted(kept)
     writer = PartWriter(source, transforms, layout, len(facts.get("class_names", ())), store, prefix, kept)
@@ -140,9 +139,8 @@ def write_shards(
     for written in _all_parts(writer, size, found.known, place):
         found.add(written)
     found.refuse_if_too_many()
-    if kept is not None and not any(written.examples for written in found.parts() if written.part.split == "train"):
-        raise DataError(f"prepare.normal={json.dumps(normal)}: no training example is of these classes; name one that "
-                        "has some, as `gan dataset show` counts them")
+    if kept is not None:
+        refuse_without_training(normal, sum(part.examples for part in found.parts() if part.part.split == "train"))
     put_set(store, prefix, found.parts(), layout, classes=writer.classes, facts=facts, key=key, parents=parents)
 
 
@@ -168,13 +166,6 @@ def write_experiment(
         place=place,
         progress=progress,
     )
-
-
-def _kept(normal: tuple[str, ...], class_names: Sequence[str], layout: Layout) -> frozenset[int]:
-    if not layout.labelled:
-        raise ConfigError(f"prepare.normal={json.dumps(normal)} needs labels, which this set has not; "
-                          "prepare.normal=[] works")
-    return normal_labels(normal, class_names)
 
 
 class _Found:
