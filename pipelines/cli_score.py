@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from gan_core import plugin_files
 from pipelines.cli_models import AddressArgument
 from pipelines.interrupt import end_interrupted
-from pipelines.options import DEFAULT_STORE, JsonOption, StoreOption
+from pipelines.options import DEFAULT_STORE, JsonOption, PluginOption, SetOption, StoreOption
 
 
 class Method(StrEnum):
@@ -54,6 +55,8 @@ def score(
         float, typer.Option("--weight", min=0, max=1, help="Of the discriminator's features, in the search.")
     ] = 0.1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of where the search for each image begins.")] = 0,
+    set_: SetOption = None,
+    plugin: PluginOption = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -78,9 +81,10 @@ def score(
     from gan_core.store import Store
     from pipelines.score_run import Asked, score_images
 
+    plugin_files.use(plugin or [])
     told = {"steps": steps, "learning_rate": learning_rate, "weight": weight, "seed": seed}
     asked = Asked(data, split.value, normal, n, None if method is None else method.value,
-                  validate(Search, told, "gan score"), quantile, threshold)
+                  validate(Search, told, "gan score"), quantile, threshold, tuple(set_ or ()))
     try:
         made = score_images(address, out, asked, Store(store))
     except KeyboardInterrupt as stopped:

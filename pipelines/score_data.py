@@ -46,13 +46,16 @@ class Looked:
         return None if self.normal is None or labels is None else ~np.isin(np.asarray(labels), sorted(self.normal))
 
 
-def looked_at(data: str, split: str, normal: str | None, generator: Generator, store: Store) -> Looked:
+def looked_at(
+    data: str, overrides: Sequence[str], split: str, normal: str | None, generator: Generator, store: Store
+) -> Looked:
     """The data that an address names: an experiment's file, prepared shards, or a folder of images or one image.
 
-    normal: names of classes with commas between, in place of what the set says.  ConfigError for what is none of these,
-    or not of the generator's shape; DataError for a split or classes that are not there.
+    overrides: of the experiment.  normal: names of classes with commas between, in place of what the set says.
+    ConfigError for what is none of these, or not of the generator's shape; DataError for a split or classes that are
+    not there.
     """
-    found = _shards_at(data, store)
+    found = _shards_at(data, overrides, store)
     if found is not None:
         return _of_shards(data, found, split, normal, generator)
     if normal is not None:
@@ -66,10 +69,10 @@ def looked_at(data: str, split: str, normal: str | None, generator: Generator, s
     return Looked(Split((images,), None), names, "", None, None, digest)
 
 
-def _shards_at(data: str, store: Store) -> tuple[Store, str, Manifest] | None:
+def _shards_at(data: str, overrides: Sequence[str], store: Store) -> tuple[Store, str, Manifest] | None:
     """Of an experiment, of a folder of shards, or as `gan dataset show` takes it; None for what is there otherwise."""
     if data.lower().endswith(YAML):
-        return _found(*_of_experiment(data, store))
+        return _found(*_of_experiment(data, overrides, store))
     above, name = split_url(data)
     manifest = read_manifest(Store(above), name) if above and name else None
     if manifest is not None and manifest.kind == "shards":
@@ -87,11 +90,11 @@ def _found(store: Store, prepared: Prepared) -> tuple[Store, str, Manifest]:
     return store, prepared.prefix, whole(store, prepared)
 
 
-def _of_experiment(file: str, store: Store) -> tuple[Store, Prepared]:
+def _of_experiment(file: str, overrides: Sequence[str], store: Store) -> tuple[Store, Prepared]:
     from gan_core.config import load_experiment
     from pipelines.plan import Planner
 
-    experiment = load_experiment(file)
+    experiment = load_experiment(file, overrides)
     return store, at_prefix(store, Planner(store, experiment).step("prepare", {}).prefix, experiment.name)
 
 

@@ -58,6 +58,7 @@ class Asked:
     search: Search = field(default_factory=Search)
     quantile: float | None = None
     threshold: float | None = None
+    overrides: tuple[str, ...] = ()
 
     def check(self) -> None:
         """ConfigError for numbers that cannot work."""
@@ -121,7 +122,7 @@ def score_images(address: str, out: str, asked: Asked, store: Store) -> Made:
     place, prefix = place_of(out, KIND)
     source, version = resolve(address, store)
     generator, bundle = read_generator(source, version), published_manifest(source, version)
-    looked = looked_at(asked.data, asked.split, asked.normal, generator, store)
+    looked = looked_at(asked.data, asked.overrides, asked.split, asked.normal, generator, store)
     parents = (Parent(kind=bundle.kind, uri=source.uri(version), digest=bundle.digest), *looked.parents)
     key = canonical_digest({"version": bundle.digest, "data": looked.digest, "split": looked.split,
                             "normal": sorted(looked.normal or ()), "asked": _settings(asked)})

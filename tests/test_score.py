@@ -18,11 +18,13 @@ from typer.testing import CliRunner
 from gan_core.anomalies import by_encoder
 from gan_core.bundle import load_generator
 from gan_core.config import ANOMALY_METRICS, experiment_from
+from gan_core.data.write import write_experiment
 from gan_core.detecting import spread_over
 from gan_core.errors import GanError
 from gan_core.metrics.detection import roc_auc
 from gan_core.store import Store
 from pipelines.cli_score import score
+from pipelines.plan import Planner
 from pipelines.score_run import COLUMNS
 from tests.anomalies import NORMAL, PREFIX, SCORES, data_in, one_digit, published
 from tests.artefacts import publish_one
@@ -193,6 +195,12 @@ def test_an_experiment_names_its_prepared_set(store: Store, tmp_path: Path) -> N
     file.write_text(yaml.safe_dump(one_digit().as_json()))
     with pytest.raises(GanError, match=r"normal is not prepared yet; `gan dataset prepare` does it"):
         gan(store, "normal", "--data", file, "--out", tmp_path / "a")
+    experiment = one_digit(prepare={"normal": [3]})
+    step = Planner(store, experiment).step("prepare", {})
+    write_experiment(experiment, store, step.prefix, key=step.key)
+    gan(store, "normal", "--data", file, "--set", "prepare.normal=[3]", "--out", tmp_path / "a")
+    rows = rows_in(tmp_path / "a")
+    assert rows["known_abnormal"] == [label != 3 for label in rows["label"]]
 
 
 @pytest.mark.parametrize(("arguments", "said"), [
