@@ -20,7 +20,7 @@ Rows = dict[str, NDArray[Any]]
 
 SEEDS = 2**63
 TRANSLATED_TO = 1  # the second domain, where nothing else is asked for
-NOISE, DRAWN_ATTRIBUTES, DRAWN_GENERATOR = 0, 1, 2  # what is drawn from one seed, each from a stream of its own
+NOISE, DRAWN_ATTRIBUTES, DRAWN_GENERATOR, SEARCHED = range(4)  # what is drawn from one seed, each by itself
 
 
 def stream(seed: int, purpose: int, block: int = 0) -> np.random.Generator:

@@ -36,6 +36,7 @@ from pydantic_core import ErrorDetails
 from gan_core.block import Config as Config
 from gan_core.block import Count as Count
 from gan_core.errors import ConfigError
+from gan_core.options.evaluation import ANOMALY_METRICS as ANOMALY_METRICS
 from gan_core.options.evaluation import NEIGHBOUR_METRICS as NEIGHBOUR_METRICS
 from gan_core.options.evaluation import TRANSLATION_METRICS as TRANSLATION_METRICS
 from gan_core.options.evaluation import EvaluateConfig as EvaluateConfig
@@ -120,12 +121,22 @@ class Augment(Config):
     shift: int = Field(0, ge=0, description="most pixels an image is moved, along each side; edges are reflected")
 
 
+def _as_texts(value: Any) -> Any:
+    """A class may be named by its label, which is a whole number in YAML."""
+    if not isinstance(value, list | tuple):
+        return value
+    return [str(name) if isinstance(name, int) else name for name in value]
+
+
 class PrepareConfig(Config):
     """How a data set is written as shards."""
 
     NOT_IN_KEY = frozenset({"max_bad_fraction"})  # it stops the stage or does not; the shards are the same
 
     transforms: tuple[Transform, ...] = Field((), description="what is done to each example, in order")
+    normal: Annotated[tuple[str, ...], BeforeValidator(_as_texts)] = Field(
+        (), description="classes, by name or label, that alone are trained and validated on; test keeps all, to tell "
+                        "abnormal examples from normal ones", examples=[["0"]])
     shard_examples: Count = Field(4096, description="items in one shard file; fewer where they would pass 64 MiB")
     max_bad_fraction: float = Field(0.0, ge=0, lt=1, description="share of unusable items that is left out quietly")
 
@@ -275,7 +286,7 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _gate_names_metrics(self) -> Self:
-        known = (*self.evaluate.metric_names, *TRANSLATION_METRICS)
+        known = (*self.evaluate.metric_names, *TRANSLATION_METRICS, *ANOMALY_METRICS)
         for metric in self.publish.gate:
             if metric not in known:
                 near = get_close_matches(metric, known, n=1)

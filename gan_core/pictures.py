@@ -63,6 +63,19 @@ def _in_channels(images: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
     return grey
 
 
+def heat(image: NDArray[np.uint8], rebuilt: NDArray[np.uint8], most: float) -> NDArray[np.uint8]:
+    """Where an image differs from another: [C, H, W] uint8 in grey, red over it, [3, H, W].
+
+    most: the mean absolute difference of a pixel, in levels, from which on it is red altogether.
+    """
+    apart = np.abs(image.astype(np.float64) - rebuilt).mean(axis=0)
+    share = np.clip(apart / max(most, 1.0), 0, 1)
+    grey = image.mean(axis=0) / 2  # darkened, so that red stands out on white too
+    mixed = grey * (1 - share) + np.array([255.0, 40.0, 0.0])[:, None, None] * share
+    levels: NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
+    return levels
+
+
 def enlarged(image: NDArray[np.uint8], side: int = LONG_SIDE) -> Image.Image:
     """[C, H, W] uint8 as a picture, enlarged by a whole factor up to about `side` pixels; C is 1 (grey) or 3 (RGB)."""
     picture = Image.fromarray(np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)))

@@ -168,12 +168,13 @@ _SYSTEMS = {
     "r3gan": "R3gan",
 }
 
+_RECIPES = {"cyclegan": "Cyclegan", "pix2pix": "Pix2pix", "cut": "Cut", "fanogan": "Fanogan"}  # a file each
+
 RECIPES = Registry(
     "recipe",
     "gan_pipelines.recipes",
     {**dict.fromkeys(_SYSTEMS, "gan_core.recipes.image_gan:ImageGan"),
-     "cyclegan": "gan_core.recipes.cyclegan:Cyclegan", "pix2pix": "gan_core.recipes.pix2pix:Pix2pix",
-     "cut": "gan_core.recipes.cut:Cut"},
+     **{name: f"gan_core.recipes.{name}:{recipe}" for name, recipe in _RECIPES.items()}},
 )
 
 # A recipe's options stand apart from its networks so that a plan is made without importing torch;
@@ -182,8 +183,7 @@ RECIPE_OPTIONS = Registry(
     "recipe",
     "gan_pipelines.recipe_options",
     {**{name: f"gan_core.systems.{name}:{options}" for name, options in _SYSTEMS.items()},
-     "cyclegan": "gan_core.options.cyclegan:CycleganOptions", "pix2pix": "gan_core.options.pix2pix:Pix2pixOptions",
-     "cut": "gan_core.options.cut:CutOptions"},
+     **{name: f"gan_core.options.{name}:{recipe}Options" for name, recipe in _RECIPES.items()}},
 )
 
 _FAMILIES = {"mlp": "Mlp", "dcgan": "Dcgan", "dcgan_original": "DcganOriginal", "resnet": "Resnet", "biggan": "Biggan",
@@ -194,7 +194,7 @@ FAMILIES = Registry(
     "gan_pipelines.families",
     {**{f"{name}_{kind.lower()}": f"gan_core.models.{name}:{prefix}{kind}" for name, prefix in _FAMILIES.items()
         for kind in ("Generator", "Discriminator")},
-     "translators": "gan_core.models.translator:Translators",
+     "translators": "gan_core.models.translator:Translators", "anogan": "gan_core.models.anogan:AnoGan",
      "translator": "gan_core.models.translator:Translator", "unet": "gan_core.models.unet:Unet"},
 )
 

@@ -81,7 +81,9 @@ def _wrong_condition(given: InputSpec) -> str:
 
 
 def _largest(option: Any) -> int:
-    """The largest whole number of an option, or of a list of them; 0 for others."""
+    """The largest whole number of an option, or of those in it; 0 for others."""
+    if isinstance(option, dict):
+        return max(map(_largest, option.values()), default=0)
     if isinstance(option, list | tuple):
         return max(map(_largest, option), default=0)
     return option if isinstance(option, int) else 0

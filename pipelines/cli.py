@@ -26,6 +26,7 @@ from pipelines.cli_jobs import jobs
 from pipelines.cli_models import models
 from pipelines.cli_runs import runs
 from pipelines.cli_sample import sample
+from pipelines.cli_score import score
 from pipelines.cli_serve_model import serve_model
 from pipelines.cli_store import store_app
 from pipelines.cli_tune import tune
@@ -70,6 +71,7 @@ app.add_typer(tune, name="tune")
 app.command()(sample)
 app.command()(generate)
 app.command()(serve_model)
+app.command()(score)
 app.command()(explore)
 app.command()(compare)
 app.command()(doctor)

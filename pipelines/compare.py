@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from gan_core.config import NEIGHBOUR_METRICS, TRANSLATION_METRICS
+from gan_core.config import ANOMALY_METRICS, NEIGHBOUR_METRICS, TRANSLATION_METRICS
 from gan_core.errors import ConfigError
 from pipelines.compared_version import Version
 
@@ -25,6 +25,7 @@ BETTER: Mapping[str, str] = {
     "inception_score": HIGHER, "class_fd": LOWER, "class_kl": LOWER, "gan_train": HIGHER, "gan_test": HIGHER,
     "membership_auc": LOWER, "linear_probe": HIGHER, "cycle_psnr_a": HIGHER, "cycle_psnr_b": HIGHER,
     "cycle_ssim_a": HIGHER, "cycle_ssim_b": HIGHER,
+    "anomaly_auc": HIGHER, "anomaly_precision": HIGHER, "anomaly_found": HIGHER, "anomaly_false_alarms": LOWER,
 }
 """What is better, by metric without its network; of others, as what real images reach, neither is."""
 
@@ -198,6 +199,8 @@ def why_missing(name: str, version: Version) -> str:
         return f"evaluate.networks is [{', '.join(networks)}]"
     if name in TRANSLATION_METRICS:
         return "it does not translate, or its data has no classes"
+    if name in ANOMALY_METRICS:
+        return "it has no encoder, or its data does not say what is normal"
     return "it is asked for no class" if name == "class_agreement" else "it was not measured"
 
 

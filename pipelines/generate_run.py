@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gan_core.addresses import resolve
-from gan_core.errors import ConfigError, StoreError
+from gan_core.errors import StoreError
 from gan_core.manifest import Manifest, Parent, canonical_digest
 from gan_core.published import name_and_version
-from gan_core.store import Store, split_url
+from gan_core.store import Store
 from gan_core.synthetic_set import begin, finished, write_set
 from pipelines.generate_order import Filled, Wish, order_of, parents_of
+from pipelines.out_folder import place_of
 from pipelines.profile import RAY_JOBS, Profile
 from pipelines.show import console
 
@@ -74,7 +75,7 @@ def generate_set(
     started = time.monotonic()
     wish.check()
     jobs = profile.backend == RAY_JOBS
-    place, prefix = _above(out, several=jobs or (workers is not None and workers > 1))
+    place, prefix = place_of(out, "synthetic", several=jobs or (workers is not None and workers > 1))
     source, version = resolve(address, store)
     filled = None if wish.fill is None else Filled.at(wish.fill, store)
     parents = parents_of(source, version, filled)
@@ -107,16 +108,6 @@ def _by_a_job(
         profile=profile.in_a_job(), workers=workers, model=model, key=canonical_digest({"set": key, "out": out}),
         address=source.uri(prefix), out=out, wish=wish,
     )).images
-
-
-def _above(out: str, several: bool) -> tuple[Store, str]:
-    """The store above the output, and the output's name in it.  several: whether more than one process writes there."""
-    above, name = split_url(out)
-    if not above or above.endswith(":/"):
-        raise ConfigError(f"--out {out}: names no folder of its own; --out {out.rstrip('/')}/synthetic works")
-    if several and above.startswith("memory://"):
-        raise ConfigError(f"--out {out}: lives in one process, and workers are several; --out ./synthetic works")
-    return Store(above), name
 
 
 def _made(

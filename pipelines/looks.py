@@ -21,6 +21,7 @@ from safetensors.numpy import save as bytes_of
 from gan_core.asked import Rows
 from gan_core.bundle import Generator, read_generator
 from gan_core.config import Config, EvaluateConfig, key_fields
+from gan_core.data.normal import NORMAL
 from gan_core.data.shards import Shards as Data
 from gan_core.errors import DamagedFile
 from gan_core.manifest import artefact, missing_files, read_manifest, read_named
@@ -154,7 +155,12 @@ class Looking:
         return arrays_from(read_named(self.store, prefix, manifest, FEATURES_FILE))[SEEN]
 
     def _identity(self, network: str) -> dict[str, Any]:
-        """All that decides what a network sees."""
+        """All that decides what a network sees, and of which examples."""
+        if (normal := self.data.facts.get(NORMAL)) is not None:
+            return {"normal": normal, **self._network(network)}
+        return self._network(network)
+
+    def _network(self, network: str) -> dict[str, Any]:
         file = {**NAMED, **self.config.network_files}.get(network)
         if file is not None:
             return {"name": network, **key_fields(file)}

@@ -60,6 +60,7 @@ def _stream(
         "prefix": writer.prefix,
         "layout": writer.layout.model_dump_json(),
         "classes": writer.classes,
+        "normal": json.dumps(None if writer.normal is None else sorted(writer.normal)),
     }
     rows = [{"part": part.model_dump_json(), **job} for part in parts]
     index = ray.put(indexed(writer.source)) if isinstance(writer.source, ItemSource) else None
@@ -103,8 +104,8 @@ def _write(row: dict[str, Any], index: ObjectRef[Index] | None) -> dict[str, str
 
 
 @lru_cache(maxsize=2)
-def _writer(experiment: str, store: str, prefix: str, layout: str, classes: int) -> PartWriter:
+def _writer(experiment: str, store: str, prefix: str, layout: str, classes: int, normal: str) -> PartWriter:
     """Once a worker process."""
-    settings = experiment_from(json.loads(experiment))
+    settings, kept = experiment_from(json.loads(experiment)), json.loads(normal)
     return PartWriter(source_of(settings), settings.prepare.transforms, Layout.model_validate_json(layout), classes,
-                      Store(store), prefix)
+                      Store(store), prefix, None if kept is None else frozenset(kept))

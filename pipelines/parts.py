@@ -82,6 +82,16 @@ class Mapped:
 
 
 @dataclass(frozen=True)
+class Anomalies:
+    """n_normal, n_abnormal: images that were scored.  heat: PNG of images, as rebuilt, and where these differ."""
+
+    n_normal: int
+    n_abnormal: int
+    histogram: Scatter
+    heat: bytes
+
+
+@dataclass(frozen=True)
 class DataSet:
     """What was trained on and measured against.
 
@@ -130,6 +140,7 @@ class Parts:
     explored: Sequence[Sheet] = ()
     media: Sequence[Played] = ()
     maps: Mapped | None = None
+    anomalies: Anomalies | None = None
     data: DataSet | None = None
     usage: Usage | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)

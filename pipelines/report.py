@@ -63,6 +63,11 @@ MEANINGS = {
     "agreement_real": "real images of that domain in their own class: what agreement can reach",
     "cycle_error_a": "mean absolute error of the first domain translated there and back, pixels from 0 to 1",
     "cycle_error_b": "the same of the second domain",
+    "anomaly_auc": "pairs in which an abnormal image scores above a normal one; ½ tells nothing, 1 is best",
+    "anomaly_precision": "average precision of the ranking by score; by chance it is the share of abnormal images",
+    "anomaly_threshold": "score that the stated share of normal validation images is below",
+    "anomaly_found": "abnormal images above the threshold; higher is better",
+    "anomaly_false_alarms": "normal images above the threshold; lower is better",
 }
 
 GROUPS = {

@@ -85,11 +85,18 @@ def read_images(
     if shape[0] not in (1, 3):
         raise ConfigError(f"--images {place}: files are read as images of 1 or 3 channels, and {uri} takes {shape[0]}; "
                           "sample it in Python with gan_core.bundle.load_generator")
+    return images_in(place, shape, "--images", most)[1]
+
+
+def images_in(
+    place: str, shape: tuple[int, ...], option: str, most: int | None = None
+) -> tuple[list[str], NDArray[np.uint8]]:
+    """The files, by name, and images [n, C, H, W] as of `read_images`.  option: that named the place."""
     files, limits = Files(place), Limits()
     paths = [""] if files.is_file else [file.path for file in files.list(limits.items) if is_image(file.path)][:most]
     if not paths:
-        raise DataError(f"--images {place}: holds no image; name a folder of PNG or JPEG files, or one of them")
-    return np.stack([_read(files, path, limits, shape) for path in paths])
+        raise DataError(f"{option} {place}: holds no image; name a folder of PNG or JPEG files, or one of them")
+    return [path or place for path in paths], np.stack([_read(files, path, limits, shape) for path in paths])
 
 
 def _read(files: Files, path: str, limits: Limits, shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -133,3 +133,16 @@ def test_fashion_mnist_goes_from_idx_to_shards(real_data: Path, tmp_path: Path) 
     facts = json.loads(done.stdout)
     assert facts["splits"] == {"train": 60_000, "validation": 0, "test": 10_000}
     assert (facts["shape"], facts["classes"]) == ([1, 28, 28], 10)
+
+
+def test_workers_leave_out_what_is_not_normal_as_one_does(tmp_path: Path) -> None:
+    found = {}
+    for workers in ("1", "2"):
+        words = ["--source", "digits", "--store", str(tmp_path / workers), "--workers", workers, "--json",
+                 "--set", "prepare.normal=[2]", "--set", "prepare.shard_examples=400"]
+        done = subprocess.run([*GAN, "dataset", "prepare", *words], capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
+        found[workers] = json.loads(done.stdout)
+    assert found["2"]["digest"] == found["1"]["digest"]
+    assert found["2"]["splits"]["test"] == 360
+    assert found["2"]["splits"]["train"] < 200

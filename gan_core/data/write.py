@@ -16,6 +16,7 @@ from gan_core.config import Experiment
 from gan_core.data.attributes import Seen, seen_in
 from gan_core.data.items import forget_indices
 from gan_core.data.layout import Layout, layout_of, misfit, most_common, record_batch
+from gan_core.data.normal import NORMAL, is_kept, normal_labels, refuse_without_training
 from gan_core.data.parts import SHARD_BYTES, Part, Written, noted, put_note, put_set, put_shard
 from gan_core.data.source import SPLITS, Bad, Example, Source, source_of
 from gan_core.data.transforms import apply
@@ -37,7 +38,10 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class PartWriter:
-    """Writes parts of one data set under one prefix."""
+    """Writes parts of one data set under one prefix.
+
+    normal: the labels of the examples that train and validation keep; None for all.
+    """
 
     source: Source
     transforms: tuple[Transform, ...]
@@ -45,6 +49,7 @@ class PartWriter:
     classes: int
     store: Store
     prefix: str
+    normal: frozenset[int] | None = None
 
     def write(self, part: Part, items: Iterable[Example | Bad] | None = None) -> Written:
         """One part, shard first, note last; `items` where they are at hand.  StoreError when there is no room."""
@@ -56,7 +61,8 @@ class PartWriter:
             count += 1
             usable = self._usable(item)
             if isinstance(usable, Example):
-                good.append(usable)
+                if self.normal is None or is_kept(part.split, usable.label, self.normal):
+                    good.append(usable)
             else:
                 bad.append((where, usable))
         file = put_shard(self.store, self.prefix, part, record_batch(good, self.layout)) if good else None
@@ -108,14 +114,15 @@ def write_shards(
     key: str,
     transforms: tuple[Transform, ...] = (),
     max_bad_fraction: float = 0.0,
+    normal: tuple[str, ...] = (),
     parents: tuple[Parent, ...] = (),
     place: PlaceWork = one_after_another,
     progress: Progress | None = None,
 ) -> None:
     """Writes every split of a source as shards under `prefix`, going on where a killed call left off.
 
-    A finished set that stands there is made anew.  DataError names the first items that do not fit, where there are
-    more of them than `max_bad_fraction` of all; StoreError when there is no room.
+    A finished set that stands there is made anew.  normal: as `prepare.normal`.  DataError names the first items that
+    do not fit, where there are more of them than `max_bad_fraction` of all; StoreError when there is no room.
     """
     forget_indices()
     if store.exists(f"{prefix}/{MANIFEST}"):
@@ -123,12 +130,17 @@ def write_shards(
         store.delete(prefix)
     layout = _layout_of(source, transforms)
     facts = dict(source.facts())
-    writer = PartWriter(source, transforms, layout, len(facts.get("class_names", ())), store, prefix)
+    kept = normal_labels(normal, facts.get("class_names", ()), layout.labelled) if normal else None
+    if kept is not None:
+        facts[NORMAL] = sorted(kept)
+    writer = PartWriter(source, transforms, layout, len(facts.get("class_names", ())), store, prefix, kept)
     size = min(shard_examples, max(1, SHARD_BYTES // max(1, layout.example_bytes)))
     found = _Found(max_bad_fraction, dict(source.splits()), progress)
     for written in _all_parts(writer, size, found.known, place):
         found.add(written)
     found.refuse_if_too_many()
+    if kept is not None:
+        refuse_without_training(normal, sum(part.examples for part in found.parts() if part.part.split == "train"))
     put_set(store, prefix, found.parts(), layout, classes=writer.classes, facts=facts, key=key, parents=parents)
 
 
@@ -150,6 +162,7 @@ def write_experiment(
         key=key,
         transforms=experiment.prepare.transforms,
         max_bad_fraction=experiment.prepare.max_bad_fraction,
+        normal=experiment.prepare.normal,
         place=place,
         progress=progress,
     )

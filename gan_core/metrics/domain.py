@@ -169,12 +169,14 @@ def train_domain(
     validation: Split | None = None,
     most: int = MOST_IMAGES,
 ) -> DomainNetwork:
-    """Trains on a split for 20 epochs, at most `most` images; without classes weights stay random.
+    """Trains on a split for 20 epochs, at most `most` images; with fewer than two classes in it weights stay random.
 
     form: of the split's examples.  The result is a function of (split, form, classes, seed, most): it runs on one
     thread and leaves torch's global random numbers alone.  facts.accuracy is measured on `validation` where that is
     given and has labels.
     """
+    if split.labels is not None and len(np.unique(split.labels)) < 2:
+        classes = 0  # what knows one class learns to look at nothing
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         modality = modality_of(form)

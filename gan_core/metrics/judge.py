@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,11 @@ from gan_core.data.batches import ready
 from gan_core.data.shards import IMAGE, Shards
 from gan_core.errors import DamagedFile, DataError
 from gan_core.metrics.domain import one_thread
-from gan_core.recipes.recipe import Recipe, build_recipe, data_of
+from gan_core.models.last_input import last_input
+from gan_core.recipes.recipe import DataSpec, Recipe, build_recipe, data_of
 
 WEIGHTS_FILE = "networks.safetensors"  # of a run: all networks as they were trained, not averaged
 AT_ONCE = 64  # images given to it at one time
-MAKERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)  # of logits
 
 Images = NDArray[Any]
 """uint8 [n, C, H, W], or examples of another kind as they are stored."""
@@ -64,11 +64,25 @@ class Judge:
             parts = []
             for batch in self._batches(images, None, None):
                 name = next(iter(self.recipe.logits(self.networks, batch)))
-                if name not in seen:
+                if not seen[name]:
                     raise DataError(f"the discriminator '{name}' ends in no linear layer and no convolution, so that "
                                     "it has no features to probe; leave evaluate.also=linear_probe out")
-                parts.append(seen[name].flatten(1).float().numpy())
+                parts.append(seen[name][0].flatten(1).float().numpy())
         return np.concatenate(parts)
+
+    def features_of(self, images: Tensor) -> Tensor:
+        """[n, d], the same of images [n, C, H, W] in [−1, 1], to be differentiated by them.
+
+        Only of a discriminator that is told neither class nor attributes.  DataError as of `features`.
+        """
+        for network in self.networks.values():
+            network.eval().requires_grad_(False)
+        with _last_inputs(self.networks) as seen:
+            name = next(iter(self.recipe.logits(self.networks, {"image": images})))
+        if not seen[name]:
+            raise DataError(f"the discriminator '{name}' ends in no linear layer and no convolution, so that it has no "
+                            "features")
+        return seen[name][0].flatten(1)
 
     def _batches(
         self, images: Images, labels: NDArray[np.int64] | None, attributes: NDArray[np.float32] | None
@@ -83,7 +97,11 @@ class Judge:
 
 def judge_of(experiment: Experiment, shards: Shards, weights: bytes) -> Judge:
     """From the bytes of a run's networks.safetensors.  DamagedFile when they are not those of its networks."""
-    data = data_of(experiment, shards)
+    return judge_for(experiment, data_of(experiment, shards), weights)
+
+
+def judge_for(experiment: Experiment, data: DataSpec, weights: bytes) -> Judge:
+    """The same for what is known of the data."""
     recipe = build_recipe(experiment, data)
     with torch.random.fork_rng(devices=[]):
         networks = recipe.networks()
@@ -112,19 +130,7 @@ def _in_use(networks: Mapping[str, nn.Module]) -> Iterator[None]:
 
 
 @contextmanager
-def _last_inputs(networks: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+def _last_inputs(networks: Mapping[str, nn.Module]) -> Iterator[dict[str, list[Tensor]]]:
     """By network, what the last of its linear layers and convolutions was given when it was called."""
-    seen: dict[str, Tensor] = {}
-
-    def noting(name: str) -> Any:
-        def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            seen[name] = inputs[0]
-        return note
-
-    handles = [module.register_forward_pre_hook(noting(name)) for name, network in networks.items()
-               for module in network.modules() if isinstance(module, MAKERS)]
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(last_input(network)) for name, network in networks.items()}

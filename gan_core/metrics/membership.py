@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.errors import DataError
+from gan_core.metrics.detection import roc_auc
 
 
 def membership_auc(train: NDArray[Any], held_out: NDArray[Any]) -> float:
@@ -22,6 +23,4 @@ def membership_auc(train: NDArray[Any], held_out: NDArray[Any]) -> float:
     logits = np.concatenate([train, held_out]).astype(np.float64)
     if not np.isfinite(logits).all():
         raise DataError("logits are not finite; look for NaN or infinity in the discriminator")
-    from sklearn.metrics import roc_auc_score  # takes a second to import
-
-    return float(roc_auc_score(np.r_[np.ones(len(train)), np.zeros(len(held_out))], logits))
+    return roc_auc(train, held_out)

@@ -40,6 +40,8 @@ class EvaluateConfig(Config):
                         "and feature_diversity on domain; class_kl; ms_ssim (diversity within classes); class_accuracy "
                         "(GAN-train, GAN-test); membership and linear_probe of the discriminator; image_quality of "
                         "translations", examples=[["sliced_wasserstein"]])
+    anomaly_quantile: float = Field(
+        0.95, gt=0, lt=1, description="share of normal validation images that an anomaly score must be above to be one")
     k: Count = Field(5, description="neighbours that set the radius of precision, recall, density, coverage")
     kid_subsets: Count = 100
     kid_subset_size: Count = Field(1000, description="at most all samples")
@@ -126,3 +128,5 @@ NEIGHBOUR_METRICS = ("precision", "recall", "density", "coverage")
 TRANSLATION_METRICS = ("agreement_before", "agreement_real", "cycle_error_a", "cycle_error_b",
                        "pair_l1", "pair_l1_before", "pair_psnr", "pair_ssim")
 """What evaluate reports of a generator that translates images, beside the metrics of every generator."""
+ANOMALY_METRICS = ("anomaly_auc", "anomaly_precision", "anomaly_threshold", "anomaly_found", "anomaly_false_alarms")
+"""What evaluate reports of a generator with an encoder, of a set that says which classes are normal."""

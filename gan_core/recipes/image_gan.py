@@ -51,7 +51,7 @@ class Shown(NamedTuple):
 class ImageGan(Defaults):
     """Any system of `gan_core.systems` on a data set of images."""
 
-    averaged = (GENERATOR,)
+    averaged: tuple[str, ...] = (GENERATOR,)
 
     def __init__(self, options: ImageGanOptions, data: DataSpec) -> None:
         if data.kind != "image":
@@ -65,16 +65,19 @@ class ImageGan(Defaults):
 
     def networks(self) -> dict[str, nn.Module]:
         family, judge = self.options.families
-        told = {"shape": self.shape, "width": self.options.width, "conditions": self.conditions.model_dump()}
-        own = self.options.discriminator.model_dump(exclude={"family"})
         made: dict[str, nn.Module] = {GENERATOR: FAMILIES.get(family)(**self._generator_options)}
-        made |= {name: FAMILIES.get(judge)(**told, **own) for name in self.judges}
+        made |= {name: FAMILIES.get(judge)(**self._judge_options) for name in self.judges}
         return {**made, **augmentation_of(self.options.augment)}
 
     @cached_property
     def _generator_options(self) -> dict[str, Any]:
         return {"shape": self.shape, "latent": self.options.latent, "width": self.options.width,
                 "conditions": self.conditions.model_dump(), **self.options.generator.model_dump(exclude={"family"})}
+
+    @cached_property
+    def _judge_options(self) -> dict[str, Any]:
+        return {"shape": self.shape, "width": self.options.width, "conditions": self.conditions.model_dump(),
+                **self.options.discriminator.model_dump(exclude={"family"})}
 
     def phases(self) -> tuple[Phase, ...]:
         descent = self.options.discriminator_optimizer

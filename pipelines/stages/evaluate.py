@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from gan_core.asked import image_of
 from gan_core.bundle import Generator, read_generator
 from gan_core.config import EvaluateConfig, Experiment
+from gan_core.data.normal import normal_of
 from gan_core.data.shards import RemoteSplit, open_shards
 from gan_core.data.shards import Shards as Data
+from gan_core.detecting import detected
 from gan_core.manifest import Manifest, Parent, artefact, read_manifest, read_named, tool_versions
 from gan_core.metrics.domain import DomainNetwork
 from gan_core.metrics.evaluate import Measured, measured_by, requested_attributes, requested_labels
@@ -34,6 +36,7 @@ from pipelines.handles import Shards, Trained
 from pipelines.looks import Looking, Place, in_turn, networks_of
 from pipelines.parts import Made
 from pipelines.report import MOST_GRIDS, Report, spread, write_report
+from pipelines.report_anomalies import anomalies
 from pipelines.report_json import report_json
 from pipelines.report_names import REPORT_JSON
 from pipelines.report_parts import Compared, parts_of
@@ -59,8 +62,11 @@ def evaluate(
     made = features_of(store, shards, features, experiment.evaluate.seed, data)
     domain, network = read_features(store, made.prefix), made.digest
     generator = read_generator(store, trained.prefix)
-    looking = Looking(store, shards, data, experiment.evaluate, made, place)
+    looking = Looking(store, shards, normal_of(data), experiment.evaluate, made, place)
     scores, compared = _scores(generator, trained.prefix, looking, domain, _judge(store, experiment, trained, data))
+    found, data = detected(generator, data, experiment.evaluate), looking.data
+    if found is not None:
+        scores |= found.measured(experiment.evaluate)
     parents = (shards.parent(), trained.parent())
     with artefact(store, prefix, kind="scores", key=key, parents=parents) as draft:
         metrics = {name: measured.model_dump(exclude_none=True) for name, measured in scores.items()}
@@ -72,6 +78,8 @@ def evaluate(
         report = _report(store, experiment, trained, scores, samples, real, parents)
         report = replace(report, features=network, made=_made(store, shards, trained, key),
                          parts=parts_of(generator, data, experiment, compared, shards.digest))
+        if found is not None:
+            report = replace(report, parts=replace(report.parts, anomalies=anomalies(found)))
         if generator.translates:
             report = replace(report, notes=[*report.notes, _translations(generator, data, experiment.evaluate)[1]])
         write_report(draft.path / "report.html", report)
@@ -113,7 +121,9 @@ def measured_of(generator: Generator, at: str, looking: Looking, domain: DomainN
     """
     also = tuple(name for name in looking.config.also if name not in OF_DISCRIMINATORS)
     told = replace(looking, config=looking.config.model_copy(update={"also": also}))
-    return _scores(generator, at, told, domain, None)[0]
+    found = detected(generator, looking.data, told.config)
+    scores, _ = _scores(generator, at, replace(told, data=normal_of(told.data)), domain, None)
+    return scores | ({} if found is None else found.measured(told.config))
 
 
 def _of_training(looking: Looking) -> NDArray[np.float32] | None:

@@ -65,6 +65,7 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "cyclegan": ({}, "bfloat16"),
     "pix2pix": ({"width": 4}, "float32"),
     "cut": ({"features": 16}, "bfloat16"),
+    "fanogan": ({"critic_steps": 2}, "float32"),
 }
 UNPAIRED = ("cyclegan", "cut")
 OF_IMAGES = (*UNPAIRED, "pix2pix")  # whose data are no single digits

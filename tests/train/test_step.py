@@ -84,6 +84,8 @@ CASES: dict[str, dict[str, Any]] = {
         "targets": {"smooth_real": 0.1, "flipped": 0.1}}},
     "sngan": {"channels_last": False, "model": {"recipe": "sngan", **SGD, "penalties": {"r1": None}}},
     "biggan": {"channels_last": False, "model": {"recipe": "biggan", **SGD, "penalties": {"r1": None}, "latent": 8}},
+    "fanogan": {"model": {"recipe": "fanogan", "critic_steps": 2, "conditional": False, **SGD,
+                          "encoder_optimizer": SGD["generator_optimizer"], "penalties": {"r1": None}}},
     "r3gan": {"model": {"recipe": "r3gan", "width": 16, "latent": 16,
                         "penalties": {"r1": {"gamma": 1}, "r2": {"gamma": 1}}}},
 }
