@@ -147,6 +147,7 @@ _SOURCE_MODULES = {
     "text_lines": "text:TextLines",
     "text_file": "text:TextFile",
     "video": "video:Video",
+    "moving_digits": "moving_digits:MovingDigits",
     "mnist": "named:Mnist",
     "fashion_mnist": "named:FashionMnist",
     "kmnist": "named:Kmnist",
