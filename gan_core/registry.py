@@ -173,7 +173,8 @@ RECIPES = Registry(
     "recipe",
     "gan_pipelines.recipes",
     {**dict.fromkeys(_SYSTEMS, "gan_core.recipes.image_gan:ImageGan"),
-     "cyclegan": "gan_core.recipes.cyclegan:Cyclegan"},
+     "cyclegan": "gan_core.recipes.cyclegan:Cyclegan",
+     "mocogan": "gan_core.recipes.mocogan:Mocogan"},
 )
 
 # A recipe's options stand apart from its networks so that a plan is made without importing torch;
@@ -182,7 +183,8 @@ RECIPE_OPTIONS = Registry(
     "recipe",
     "gan_pipelines.recipe_options",
     {**{name: f"gan_core.systems.{name}:{options}" for name, options in _SYSTEMS.items()},
-     "cyclegan": "gan_core.options.cyclegan:CycleganOptions"},
+     "cyclegan": "gan_core.options.cyclegan:CycleganOptions",
+     "mocogan": "gan_core.options.mocogan:MocoganOptions"},
 )
 
 _FAMILIES = {"mlp": "Mlp", "dcgan": "Dcgan", "dcgan_original": "DcganOriginal", "resnet": "Resnet", "biggan": "Biggan",
@@ -193,7 +195,8 @@ FAMILIES = Registry(
     "gan_pipelines.families",
     {**{f"{name}_{kind.lower()}": f"gan_core.models.{name}:{prefix}{kind}" for name, prefix in _FAMILIES.items()
         for kind in ("Generator", "Discriminator")},
-     "translators": "gan_core.models.translator:Translators"},
+     "translators": "gan_core.models.translator:Translators",
+     "mocogan_generator": "gan_core.models.mocogan:MocoganGenerator"},
 )
 
 
