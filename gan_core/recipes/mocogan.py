@@ -14,7 +14,7 @@ norm: γ / 2 · E_v[|∇D(v)|²] of either.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from gan_core.errors import ConfigError
 from gan_core.losses.adversarial import OBJECTIVES
 from gan_core.losses.penalties import zero_centred
 from gan_core.models.dcgan import DcganDiscriminator
-from gan_core.models.mocogan import ClipDiscriminator, MocoganGenerator
+from gan_core.models.mocogan import ClipDiscriminator, ClipShape, MocoganGenerator
 from gan_core.models.spec import GeneratorSpec, InputSpec
 from gan_core.options.conditions import Conditions
 from gan_core.options.mocogan import MocoganOptions
@@ -42,15 +42,15 @@ class Mocogan(Defaults):
                               "works, such as data.source=moving_digits")
         if options.conditional and not data.classes:
             raise ConfigError("model.conditional: true, but the data has no labels; model.conditional=false works")
-        self.options, self.shape = options, data.shape
+        self.options, self.shape = options, cast(ClipShape, data.shape)
         self.conditions = Conditions(classes=data.classes if options.conditional else 0)
         self.objective = OBJECTIVES[options.objective]
 
     def networks(self) -> dict[str, nn.Module]:
-        told = {"width": self.options.width, "conditions": self.conditions.model_dump()}
+        width, told = self.options.width, self.conditions.model_dump()
         return {"generator": MocoganGenerator(**self._generator_options),
-                "judge_frames": DcganDiscriminator(self.shape[1:], **told),
-                "judge_clips": ClipDiscriminator(self.shape, **told)}
+                "judge_frames": DcganDiscriminator(self.shape[1:], width, told),
+                "judge_clips": ClipDiscriminator(self.shape, width, told)}
 
     @property
     def _generator_options(self) -> dict[str, Any]:
@@ -74,7 +74,8 @@ class Mocogan(Defaults):
         return Loss(frames.per_example + clips.per_example, {**frames.scalars, **clips.scalars})
 
     def _generator_loss(self, nets: Networks, fake: Tensor, label: Tensor | None, draw: Draw) -> Loss:
-        frames, clips = (self.objective.generator(nets[judge](self._seen(judge, fake, draw), label)) for judge in JUDGES)
+        said = (nets[judge](self._seen(judge, fake, draw), label) for judge in JUDGES)
+        frames, clips = map(self.objective.generator, said)
         return Loss(frames + clips, {"loss/generator_frames": frames, "loss/generator_clips": clips})
 
     def _judge_loss(self, nets: Networks, judge: str, batch: Batch, label: Tensor | None, draw: Draw) -> Loss:
