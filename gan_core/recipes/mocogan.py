@@ -42,7 +42,7 @@ class Mocogan(Defaults):
                               "works, such as data.source=moving_digits")
         if options.conditional and not data.classes:
             raise ConfigError("model.conditional: true, but the data has no labels; model.conditional=false works")
-        self.options, self.shape = options, cast(ClipShape, data.shape)
+        self.options, self.shape, self.form = options, cast(ClipShape, data.shape), data.form
         self.conditions = Conditions(classes=data.classes if options.conditional else 0)
         self.objective = OBJECTIVES[options.objective]
 
@@ -116,4 +116,4 @@ class Mocogan(Defaults):
         if self.conditions:
             inputs["label"] = InputSpec(shape=(), distribution="condition", classes=self.conditions.classes)
         return ("generator",), GeneratorSpec(family="mocogan_generator", options=self._generator_options,
-                                             inputs=inputs, output=self.shape)
+                                             inputs=inputs, **self.form.stated)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,23 +12,31 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+from PIL import Image, ImageSequence
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from gan_core.bundle import load_generator
 from gan_core.config import Experiment, experiment_from
+from gan_core.data.shards import open_shards
 from gan_core.errors import ConfigError
+from gan_core.metrics.domain import train_domain
+from gan_core.metrics.in_training import fd_domain_against
+from gan_core.modalities.kinds import modality_of
+from gan_core.modalities.modality import Layout
 from gan_core.options.mocogan import MocoganOptions
+from gan_core.pictures import grid
 from gan_core.recipes.draw import Draw
 from gan_core.recipes.mocogan import JUDGES, Mocogan
-from gan_core.recipes.recipe import DataSpec
+from gan_core.recipes.recipe import DataSpec, build_recipe, data_of
 from gan_core.store import Store
 from tests.clips import of_clips
-from tests.domains import written
-from tests.train.runs import close_enough, finished, last_state, train
+from tests.domains import PREFIX, written
+from tests.train.runs import RUN, close_enough, finished, last_state, train
 from tests.workers import run_workers
 
 SHAPE, N, WORKERS = (3, 1, 8, 8), 4, 2
-CLIPS = DataSpec(SHAPE, 10, "video")  # type: ignore[arg-type]
+CLIPS = DataSpec(SHAPE, 10, "video")
 DRAW = Draw(0, 0, N, slice(0, N), torch.device("cpu"))
 LABEL = torch.arange(N)
 
@@ -104,7 +114,8 @@ def test_the_generator_minimises_what_both_judges_say_of_its_clips() -> None:
 def test_each_objective_pulls_clips_towards_what_the_judges_call_real(objective: Any) -> None:
     fake = clips(0.0, 0.0, 0.0, 0.0).sub(1).requires_grad_()
     judges: dict[str, Callable[..., Tensor]] = {name: Judged() for name in JUDGES}
-    recipe(objective=objective).loss("generator", judges, {"fake": fake, "label": LABEL}, DRAW).per_example.sum().backward()
+    batch = {"fake": fake, "label": LABEL}
+    recipe(objective=objective).loss("generator", judges, batch, DRAW).per_example.sum().backward()
     assert fake.grad is not None
     assert bool((fake.grad.mean((1, 2, 3, 4)) < 0).all())
 
@@ -116,7 +127,7 @@ def test_data_without_clips_is_refused_with_some_that_works(spec: DataSpec) -> N
 
 
 def test_clips_without_labels_need_a_recipe_that_asks_for_none() -> None:
-    unlabelled = DataSpec(SHAPE, 0, "video")  # type: ignore[arg-type]
+    unlabelled = DataSpec(SHAPE, 0, "video")
     with pytest.raises(ConfigError, match=r"model\.conditional=false works"):
         Mocogan(MocoganOptions(), unlabelled)
     made = Mocogan(MocoganOptions(width=2, conditional=False), unlabelled)
@@ -138,3 +149,90 @@ def test_what_is_published_makes_what_the_recipe_makes() -> None:
     assert {name: (N, *given.shape) for name, given in spec.inputs.items()} \
         == {name: tuple(given.shape) for name, given in inputs.items()}
     assert torch.equal(built(**inputs), made.generate(nets, inputs))
+
+
+@pytest.fixture(scope="module")
+def settings() -> Experiment:
+    quick = {"learning_rate": 2e-3, "betas": [0.0, 0.99]}
+    return of_clips(model={"width": 8, "r1": 0.2, "generator_optimizer": quick, "judge_optimizer": quick},
+                    train={"images": 4800, "batch": 32, "checkpoint_every": 2400, "sample_every": 4800,
+                           "ema_half_life": 500, "precision": "float32"})
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, settings: Experiment) -> Store:
+    return written(settings, tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, data: Store, settings: Experiment) -> Store:
+    store = Store(tmp_path_factory.mktemp("trained"))
+    assert train(store, data, settings)
+    return store
+
+
+@pytest.mark.slow
+def test_clips_come_nearer_to_the_data(trained: Store, data: Store, settings: Experiment) -> None:
+    """By FD on features of a classifier of moving digits: from 60 of fresh weights to 13."""
+    shards = open_shards(data, PREFIX)
+    domain = train_domain(shards.split("train"), shards.form, shards.classes, seed=0, most=5_000)
+    distance = fd_domain_against(domain, shards.split("test").gather(np.arange(300)))
+    fresh = build_recipe(settings, data_of(settings, shards))
+    torch.manual_seed(settings.seed)
+    nets, asked = fresh.networks(), Draw(1, 0, 300, slice(0, 300), torch.device("cpu"))
+    with torch.no_grad():
+        first = fresh.generate({"generator": nets["generator"].eval()}, fresh.inputs(asked, torch.arange(300) % 10))
+    before = distance(modality_of(shards.form).stored(first.numpy()))["fd_domain"]
+    after = distance(load_generator(trained.uri(RUN)).sample(300))["fd_domain"]
+    assert before > 3 * after, (before, after)
+
+
+ONLY_THE_LAYERS_BELOW = """
+import sys
+from gan_core.bundle import load_generator
+clips = load_generator(sys.argv[1]).sample(4, seed=7, label=3)
+print(clips.dtype, *clips.shape, int(clips.sum()), *sorted({m.split(".")[1] for m in sys.modules if "gan_core." in m}))
+"""
+
+
+@pytest.mark.slow
+def test_the_bundle_makes_clips_in_a_fresh_process_without_what_trained_it(trained: Store) -> None:
+    uri = trained.uri(RUN)
+    done = subprocess.run([sys.executable, "-c", ONLY_THE_LAYERS_BELOW, uri], capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+    dtype, *rest = done.stdout.split()
+    here = load_generator(uri).sample(4, seed=7, label=3)
+    assert (dtype, *map(int, rest[:6])) == ("uint8", *here.shape, here.sum())
+    assert not {*rest[6:]} & {"recipes", "losses", "data", "train", "metrics"}
+
+
+@pytest.mark.slow
+def test_samples_are_a_gif_in_which_all_clips_move_together(trained: Store, tmp_path: Path) -> None:
+    kind = load_generator(trained.uri(RUN)).spec.modality.files()[".gif"]
+    clips = load_generator(trained.uri(RUN)).sample(6, seed=1)
+    (tmp_path / "clips.gif").write_bytes(kind.encode(clips, Layout(columns=3, seconds=2.0)))
+    with Image.open(tmp_path / "clips.gif") as moving:
+        frames = [np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(moving)]
+        assert moving.info["duration"] == 500
+    assert len(frames) == clips.shape[1] == 4
+    for number, frame in enumerate(frames):
+        assert np.array_equal(frame, np.asarray(grid(clips[:, number], 3)))
+
+
+def work(rank: int, raw: dict[str, Any], shards: str, folder: str) -> None:
+    """One of two workers of the same run, for the first three steps."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=WORKERS)
+    train(Store(f"{folder}/store"), Store(shards), experiment_from(raw))
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_workers_with_half_the_batch_take_the_steps_one_takes_with_all_of_it(tmp_path: Path, data: Store) -> None:
+    raw = of_clips(train={"images": 192, "batch": 64, "precision": "float32", "channels_last": False}).as_json()
+    alone = Store(tmp_path / "alone")
+    train(alone, data, experiment_from(raw))
+    run_workers(work, (raw, data.url, str(tmp_path)), WORKERS)
+    shared = Store(tmp_path / "store")
+    assert finished(shared).facts["worlds"] == [WORKERS]
+    assert close_enough(last_state(shared), last_state(alone), learning_rate=2e-4)
