@@ -27,6 +27,7 @@ from gan_core.options.conditions import Conditions
 SMALLEST = 4  # frames and pixels of a side down to which clips are halved
 WIDEST = 8  # times `width`
 ClipShape = tuple[int, int, int, int]
+Size = tuple[int, int, int]  # frames, height, width
 
 
 class MocoganGenerator(nn.Module):
@@ -46,8 +47,8 @@ class MocoganGenerator(nn.Module):
         states = torch.stack(self._states(motion), dim=1)
         codes = torch.cat([z[:, None].expand(-1, self.frames, -1), states], dim=2).flatten(0, 1)
         labels = None if label is None else label.repeat_interleave(self.frames, dim=0)
-        images: Tensor = self.image(codes, labels)
-        return images.unflatten(0, (-1, self.frames))
+        clips: Tensor = self.image(codes, labels).unflatten(0, (-1, self.frames))
+        return clips
 
     def _states(self, motion: Tensor) -> list[Tensor]:
         """h(1) … h(T), [n, numbers] each."""
@@ -67,11 +68,11 @@ class ClipDiscriminator(nn.Module):
 
     def __init__(self, shape: ClipShape, width: int, conditions: Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        frames, channels, *sides = shape
-        if min(sides) < SMALLEST:
-            raise ConfigError(f"clips of {sides[0]} by {sides[1]} are too small to be judged; sides of {SMALLEST} and "
+        frames, channels, height, width_px = shape
+        if min(height, width_px) < SMALLEST:
+            raise ConfigError(f"clips of {height} by {width_px} are too small to be judged; sides of {SMALLEST} and "
                               "more work")
-        sizes, told = halved((frames, *sides)), Conditions.model_validate(conditions or {})
+        sizes, told = halved((frames, height, width_px)), Conditions.model_validate(conditions or {})
         widths = [channels, *(width * min(2**i, WIDEST) for i in range(len(sizes)))]
         self.convs = nn.ModuleList(_halving(inner, outer, size)
                                    for (inner, outer), size in zip(pairwise(widths), sizes, strict=True))
@@ -86,19 +87,20 @@ class ClipDiscriminator(nn.Module):
         return verdict
 
 
-def halved(size: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """What each layer sees of a clip [T, H, W]: one layer at least, and others until no axis is longer than 4."""
+def halved(size: Size) -> list[Size]:
+    """What each layer sees of a clip: one layer at least, and others until no axis is longer than 4."""
     sizes = [size]
     while max(_after(sizes[-1])) > SMALLEST:
         sizes.append(_after(sizes[-1]))
     return sizes
 
 
-def _after(size: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(length // 2 if length > SMALLEST else length for length in size)
+def _after(size: Size) -> Size:
+    frames, height, width = (length // 2 if length > SMALLEST else length for length in size)
+    return frames, height, width
 
 
-def _halving(inner: int, outer: int, size: tuple[int, ...]) -> nn.Conv3d:
-    kernel, stride = (tuple(of_long if length > SMALLEST else of_short for length in size)
-                      for of_long, of_short in ((4, 3), (2, 1)))
+def _halving(inner: int, outer: int, size: Size) -> nn.Conv3d:
+    frames, height, width = ((4, 2) if length > SMALLEST else (3, 1) for length in size)
+    kernel, stride = zip(frames, height, width, strict=True)
     return nn.Conv3d(inner, outer, kernel, stride, 1)
