@@ -147,6 +147,7 @@ _SOURCE_MODULES = {
     "text_lines": "text:TextLines",
     "text_file": "text:TextFile",
     "video": "video:Video",
+    "moving_digits": "moving_digits:MovingDigits",
     "mnist": "named:Mnist",
     "fashion_mnist": "named:FashionMnist",
     "kmnist": "named:Kmnist",
@@ -161,14 +162,14 @@ SOURCES = Registry(
     adapt="gan_core.data.plugin:as_source",
 )
 
-# Systems of one generator are settings of one recipe, a file each; read without importing torch.
+# Systems of one generator are settings of one recipe, a file each, read without importing torch; others are recipes.
 _SYSTEMS = {
     "gan": "Gan", "dcgan": "Dcgan", "dcgan_original": "DcganOriginal", "wgan": "Wgan", "wgan_gp": "WganGp",
     "lsgan": "Lsgan", "dragan": "Dragan", "acgan": "Acgan", "sngan": "Sngan", "sagan": "Sagan", "biggan": "Biggan",
     "r3gan": "R3gan",
 }
 
-_RECIPES = {"cyclegan": "Cyclegan", "pix2pix": "Pix2pix", "cut": "Cut", "fanogan": "Fanogan"}  # a file each
+_RECIPES = {"cyclegan": "Cyclegan", "pix2pix": "Pix2pix", "cut": "Cut", "fanogan": "Fanogan", "mocogan": "Mocogan"}
 
 RECIPES = Registry(
     "recipe",
@@ -195,7 +196,8 @@ FAMILIES = Registry(
     {**{f"{name}_{kind.lower()}": f"gan_core.models.{name}:{prefix}{kind}" for name, prefix in _FAMILIES.items()
         for kind in ("Generator", "Discriminator")},
      "translators": "gan_core.models.translator:Translators", "anogan": "gan_core.models.anogan:AnoGan",
-     "translator": "gan_core.models.translator:Translator", "unet": "gan_core.models.unet:Unet"},
+     "translator": "gan_core.models.translator:Translator", "unet": "gan_core.models.unet:Unet",
+     "mocogan_generator": "gan_core.models.mocogan:MocoganGenerator"},
 )
 
 

@@ -59,7 +59,8 @@ class Target:
 def check_frames(out: str, modality: Modality, examples: int, seconds: float | None) -> None:
     """ConfigError for a duration of what does not move, and for too many frames or too brief ones."""
     kinds = modality.files()
-    frames = examples * kinds[PurePosixPath(out).suffix.lower()].frames
+    kind = kinds[PurePosixPath(out).suffix.lower()]
+    frames = kind.turns(examples) * kind.frames
     if not frames:
         if seconds is not None:
             moving = [suffix for suffix, kind in kinds.items() if kind.frames]

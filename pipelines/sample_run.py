@@ -124,7 +124,7 @@ def _interpolated(
 def _seconds(asked: Asked, kind: FileKind, examples: int) -> float:
     if asked.seconds is not None:
         return asked.seconds
-    return examples * (kind.step if asked.interpolate else kind.still)
+    return kind.turns(examples) * (kind.step if asked.interpolate else kind.still)
 
 
 def _columns(generator: Generator, n: int, label: int | None) -> int:

@@ -13,6 +13,7 @@ import torch
 from gan_core.config import Experiment, experiment_from, load_experiment, read_yaml, with_overrides
 from gan_core.data.shards import open_shards
 from gan_core.data.source import source_of
+from gan_core.data.sources.moving_digits import MovingDigits
 from gan_core.data.write import write_shards
 from gan_core.recipes.recipe import DataSpec
 from gan_core.registry import RECIPES
@@ -41,6 +42,9 @@ def opening(name: str) -> str:
 
 def data_of(experiment: Experiment) -> DataSpec:
     """What the data will be after its transforms, without reading it."""
+    if isinstance(clips := experiment.data, MovingDigits):
+        assert isinstance(clips.size, int)
+        return DataSpec((clips.frames, 1, clips.size, clips.size), 10, "video")
     (channels, height, width), pairs = SHAPES[experiment.source], False
     for transform in experiment.prepare.transforms:
         match transform:

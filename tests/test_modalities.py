@@ -16,6 +16,7 @@ from gan_core.modalities.form import Form
 from gan_core.modalities.kinds import modality_of
 from gan_core.modalities.modality import Layout, Modality
 from gan_core.models.spec import GeneratorSpec
+from gan_core.pictures import grid
 from gan_core.specification import read_specification
 
 LAYOUT = Layout(columns=3, seconds=1.0)
@@ -154,6 +155,15 @@ def test_a_clip_is_seen_as_a_sheet_of_its_frames_and_plays_at_its_rate():
     (medium,) = modality.media(stored[:1])
     with Image.open(io.BytesIO(medium.content)) as picture:
         assert (picture.n_frames, picture.info["duration"]) == (5, 250)
+
+
+def test_clips_of_one_gif_move_beside_each_other_and_images_follow_one_another():
+    of_clips, of_images = (modality_of(FORMS[kind]).files()[".gif"] for kind in ("video", "image"))
+    assert (of_clips.turns(12), of_images.turns(12)) == (1, 12)
+    _, stored = of("video")
+    with Image.open(io.BytesIO(of_clips.encode(stored, Layout(columns=2, seconds=2.5)))) as picture:
+        assert (picture.n_frames, picture.info["duration"]) == (5, 500)
+        assert picture.size == grid(stored[:, 0], 2).size
 
 
 @pytest.mark.parametrize(("form", "says"), [

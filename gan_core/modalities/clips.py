@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from gan_core.modalities.modality import FileKind, Layout, Medium, Modality, Program, Stored, Views, npy
-from gan_core.pictures import COLOURS, enlarged, gif, to_uint8
+from gan_core.pictures import COLOURS, enlarged, gif, grid, to_uint8
 
 GIF_SIDE = 128  # pixels up to which frames are enlarged
 USUAL_RATE = 8.0  # frames a second where the data set does not say
@@ -59,13 +60,13 @@ class Clips(Modality):
     def _moving(self) -> FileKind:
         frames = self.form.shape[0]
         seconds = frames / (self.form.rate or USUAL_RATE)
-        return FileKind(_gif, frames, seconds, seconds)
+        return FileKind(_together, frames, seconds, seconds, together=True)
 
     def media(self, stored: Stored) -> Sequence[Medium]:
         if self.form.shape[1] not in COLOURS:
             return ()
-        layout = Layout(1, self._moving.still)
-        return [Medium("img", "image/gif", _gif(stored[i : i + 1], layout)) for i in range(len(stored))]
+        return [Medium("img", "image/gif", _animated([enlarged(frame, GIF_SIDE) for frame in clip], self._moving.still))
+                for clip in stored]
 
     @property
     def words(self) -> str:
@@ -73,7 +74,10 @@ class Clips(Modality):
         return f"clips of {frames} frames of {width}x{height} with {channels} channel" + ("s" if channels > 1 else "")
 
 
-def _gif(stored: Stored, layout: Layout) -> bytes:
-    """Clips one after another."""
-    frames = stored.reshape(-1, *stored.shape[2:])
-    return gif([enlarged(frame, GIF_SIDE) for frame in frames], round(1000 * layout.seconds / len(frames)))
+def _together(stored: Stored, layout: Layout) -> bytes:
+    """Clips beside each other, of which each frame is one grid."""
+    return _animated([grid(frames, layout.columns) for frames in stored.swapaxes(0, 1)], layout.seconds)
+
+
+def _animated(pictures: Sequence[Image.Image], seconds: float) -> bytes:
+    return gif(pictures, round(1000 * seconds / len(pictures)))

@@ -31,13 +31,18 @@ class FileKind:
     """A kind of file that examples can be written as.
 
     frames: of one example, in a file that moves; 0 in others.  still, step: seconds that an example is shown by itself
-    and as a step of an interpolation.
+    and as a step of an interpolation.  together: examples move beside each other, and not one after another.
     """
 
     encode: Callable[[Stored, Layout], bytes]
     frames: int = 0
     still: float = 0.0
     step: float = 0.0
+    together: bool = False
+
+    def turns(self, examples: int) -> int:
+        """How many are shown one after another."""
+        return 1 if self.together else examples
 
 
 @dataclass(frozen=True)

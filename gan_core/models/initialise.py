@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from gan_core.errors import ConfigError
 
-Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.Embedding
+Layer = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.Embedding
 Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d
 
 RADFORD_STD = 0.02

@@ -42,7 +42,7 @@ MID_RUN = (
     *(f"model.instance_noise.{name}" for name in ("std", "until")),
     *(f"model.augment.{name}" for name in ("target", "images")),
     "model.auxiliary_weight", "model.wrong_labels", "model.generator.dropout", "model.discriminator.dropout",
-    "model.cycle", "model.identity",
+    "model.cycle", "model.identity", "model.r1",
     "train.augment.flip", "train.augment.shift", "train.ema_half_life", "train.ema_ramp_up",
 )
 """Fields that a run can go on with from another's checkpoint: numbers in losses, in the optimizers' groups, or in what

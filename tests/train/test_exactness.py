@@ -14,6 +14,7 @@ from gan_core.options.image_gan import ImageGanOptions
 from gan_core.registry import RECIPES, recipe_options
 from gan_core.store import Store
 from gan_core.train.report import Command
+from tests.clips import of_clips
 from tests.domains import translation, write_negatives, written
 from tests.pairs import pairs
 from tests.recipes.test_two_generators import register, unregister
@@ -66,9 +67,9 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "pix2pix": ({"width": 4}, "float32"),
     "cut": ({"features": 16}, "bfloat16"),
     "fanogan": ({"critic_steps": 2}, "float32"),
+    "mocogan": ({}, "bfloat16"),
 }
 UNPAIRED = ("cyclegan", "cut")
-OF_IMAGES = (*UNPAIRED, "pix2pix")  # whose data are no single digits
 ALIKE = {  # to one that is tried: the same class with networks of the same family
     "lsgan": "wgan", "sagan": "sngan",
     "dcgan_original": "dcgan",  # whose networks make no images of 8 pixels; they have the same layers
@@ -94,6 +95,8 @@ def other_experiment(recipe: str, folder: Path) -> Experiment:
                            train=settings_of_train)
     if recipe == "pix2pix":
         return pairs(model=model, train=settings_of_train)
+    if recipe == "mocogan":
+        return of_clips(model=model, train=settings_of_train)
     small = {"width": 4, "latent": 6} if issubclass(recipe_options(recipe), ImageGanOptions) else {}
     return experiment_from({"name": "tiny", "data": {"source": "digits"}, "train": settings_of_train,
                             "model": {"recipe": recipe, **small, **model}})
@@ -106,7 +109,7 @@ def other(
     """An experiment, the store with its data, and one with a run of it that was not stopped."""
     folder = tmp_path_factory.mktemp(request.param)
     experiment = other_experiment(request.param, folder)
-    data = written(experiment, folder / "data") if request.param in OF_IMAGES else digits_store
+    data = digits_store if experiment.source == "digits" else written(experiment, folder / "data")
     whole = Store(folder / "whole")
     assert train(whole, data, experiment)
     return experiment, data, whole

@@ -42,7 +42,8 @@ def others(block: dict[str, Any], prefix: str) -> dict[str, Any]:
 @pytest.mark.parametrize(("model", "data", "least"), [
     (PENALISED, DataSpec((1, 8, 8), 10), 30),
     ({"recipe": "cyclegan", "width": 8, "blocks": 1}, DataSpec((1, 8, 8), 2, domains="unpaired"), 8),
-], ids=["images", "translations"])
+    ({"recipe": "mocogan", "width": 8}, DataSpec((4, 1, 8, 8), 10, "video"), 7),
+], ids=["images", "translations", "clips"])
 def test_a_checkpoint_fits_a_trial_with_every_value_changed_that_may_change(
     experiment: Callable[..., Experiment], model: dict[str, Any], data: DataSpec, least: int
 ) -> None:
