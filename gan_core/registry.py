@@ -172,7 +172,9 @@ RECIPES = Registry(
     "recipe",
     "gan_pipelines.recipes",
     {**dict.fromkeys(_SYSTEMS, "gan_core.recipes.image_gan:ImageGan"),
-     "cyclegan": "gan_core.recipes.cyclegan:Cyclegan"},
+     "cyclegan": "gan_core.recipes.cyclegan:Cyclegan",
+     "text_wgan_gp": "gan_core.recipes.text_wgan_gp:TextWganGp",
+     "text_gumbel": "gan_core.recipes.text_gumbel:TextGumbel"},
 )
 
 # A recipe's options stand apart from its networks so that a plan is made without importing torch;
@@ -181,11 +183,13 @@ RECIPE_OPTIONS = Registry(
     "recipe",
     "gan_pipelines.recipe_options",
     {**{name: f"gan_core.systems.{name}:{options}" for name, options in _SYSTEMS.items()},
-     "cyclegan": "gan_core.options.cyclegan:CycleganOptions"},
+     "cyclegan": "gan_core.options.cyclegan:CycleganOptions",
+     "text_wgan_gp": "gan_core.options.text:TextWganGpOptions",
+     "text_gumbel": "gan_core.options.text:TextGumbelOptions"},
 )
 
 _FAMILIES = {"mlp": "Mlp", "dcgan": "Dcgan", "dcgan_original": "DcganOriginal", "resnet": "Resnet", "biggan": "Biggan",
-             "r3gan": "R3gan"}
+             "r3gan": "R3gan", "text_conv": "TextConv", "text_rnn": "TextRnn"}
 
 FAMILIES = Registry(
     "network family",
