@@ -25,6 +25,7 @@ BETTER: Mapping[str, str] = {
     "inception_score": HIGHER, "class_fd": LOWER, "class_kl": LOWER, "gan_train": HIGHER, "gan_test": HIGHER,
     "membership_auc": LOWER, "linear_probe": HIGHER, "cycle_psnr_a": HIGHER, "cycle_psnr_b": HIGHER,
     "cycle_ssim_a": HIGHER, "cycle_ssim_b": HIGHER,
+    "ngram_js_1": LOWER, "ngram_js_2": LOWER, "ngram_js_3": LOWER, "ngram_js_4": LOWER,
 }
 """What is better, by metric without its network; of others, as what real images reach, neither is."""
 

@@ -34,7 +34,6 @@ class DataSpec:
 
     shape: of one example, (C, H, W) for images.  classes: 0 without labels.  kind: image, audio, tokens or video.
     attributes: in the order of the columns of a batch's `attributes`.  domains: 'unpaired' for two of them.
-    vocabulary: what each token stands for, from token 0 on; () of other kinds, and where the source does not say.
     """
 
     shape: tuple[int, int, int]
@@ -42,7 +41,6 @@ class DataSpec:
     kind: str = "image"
     attributes: tuple[Attribute, ...] = ()
     domains: str = ""
-    vocabulary: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -162,8 +160,7 @@ class Defaults:
 def data_of(experiment: Experiment, shards: Shards) -> DataSpec:
     """What the recipe must know of prepared data.  ConfigError where it names attributes that there are not."""
     known = attributes_of(shards, wanted=getattr(experiment.model, "attributes", ()))
-    return DataSpec(shards.shape, shards.classes, shards.kind, known, shards.facts.get("domains", ""),
-                    tuple(shards.facts.get("vocabulary", ())))
+    return DataSpec(shards.shape, shards.classes, shards.kind, known, shards.facts.get("domains", ""))
 
 
 def build_recipe(experiment: Experiment, data: DataSpec) -> Recipe:

@@ -33,28 +33,28 @@ class OfText(Defaults):
         if data.kind != "tokens":
             raise ConfigError(f"model.recipe: {recipe} makes texts, and this data set holds {data.kind}; data of "
                               "tokens works, such as data.source=text_lines or data.source=text_file")
-        if len(data.vocabulary) < FEWEST_SYMBOLS:
+        if len(data.symbols) < FEWEST_SYMBOLS:
             raise ConfigError(f"model.recipe: {recipe} needs to know the symbols that tokens stand for, and the data "
-                              f"set's facts name {len(data.vocabulary)}; a source whose index has the fact "
+                              f"set's facts name {len(data.symbols)}; a source whose index has the fact "
                               "`vocabulary` works, such as data.source=text_lines")
         if options.conditional and not data.classes:
             raise ConfigError("model.conditional: true, but the data has no labels; model.conditional=false works")
-        self.vocabulary, self.length = data.vocabulary, data.shape[0]
+        self.form, self.length = data.form, data.shape[0]
         self.conditions = Conditions(classes=data.classes if options.conditional else 0)
 
     @property
     def sizes(self) -> dict[str, Any]:
         """Of the networks: what the data says."""
-        return {"symbols": len(self.vocabulary), "length": self.length, "conditions": self.conditions.model_dump()}
+        return {"symbols": len(self.form.symbols), "length": self.length, "conditions": self.conditions.model_dump()}
 
     @property
     def shape(self) -> tuple[int, int]:
         """Of one text, (symbols, length)."""
-        return len(self.vocabulary), self.length
+        return len(self.form.symbols), self.length
 
     def spec(self, family: str, options: Mapping[str, Any], inputs: Mapping[str, InputSpec]) -> GeneratorSpec:
-        """What is published: a generator of texts in this vocabulary."""
-        return GeneratorSpec(family=family, options=dict(options), inputs=dict(inputs), output=self.shape)
+        """What is published: a generator of texts of these symbols."""
+        return GeneratorSpec(family=family, options=dict(options), inputs=dict(inputs), **self.form.stated)
 
     @property
     def label_input(self) -> dict[str, InputSpec]:
@@ -69,7 +69,7 @@ class OfText(Defaults):
 
     def real(self, batch: Batch) -> Tensor:
         """The batch's texts, one-hot [n, symbols, length] float32."""
-        return one_hot(batch["tokens"], len(self.vocabulary))
+        return one_hot(batch["tokens"], len(self.form.symbols))
 
     def told(self, draw: Draw, condition: Tensor | None, latent: int) -> dict[str, Tensor]:
         """z, and the label where there is one."""
