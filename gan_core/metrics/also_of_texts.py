@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_core.data.shards import Split
 from gan_core.errors import DataError
 from gan_core.metrics.evidence import Evidence
 from gan_core.metrics.figure import Figure, Found, jackknifed
 from gan_core.metrics.jackknife import jackknife_interval
-from gan_core.metrics.text import Codes, copied, distinct, ngram_divergence, ngrams, whole
+from gan_core.metrics.maps import evenly
+from gan_core.metrics.text import Codes, Tokens, copied, distinct, ended, ngram_divergence, ngrams, whole
 
 COUNTED = (1, 2, 3, 4)  # lengths of the n-grams that are compared
 VARIED = (1, 2)
@@ -47,7 +47,8 @@ class _OfTexts:
 
     def ngrams(self) -> Found:
         real, generated = self._texts("ngrams")
-        known = some(self.evidence.shards.split("train"), len(real))
+        train = self.evidence.shards.split("train")
+        known = self._ended(train.gather(evenly(len(train), len(real))))
         found: Found = {}
         for kind, others, how in (("", generated, OF_BOTH), ("real_", known, OF_REAL)):
             for n in COUNTED:
@@ -65,7 +66,7 @@ class _OfTexts:
 
     def copied(self) -> Found:
         real, generated = self._texts("copied")
-        train = self.evidence.shards.split("train").images
+        train = self._ended(self.evidence.shards.split("train").images)
         known, stretches = whole(train), np.unique(ngrams(train, STRETCH))
         found: Found = {}
         for kind, texts, how in (("", generated, OF_GENERATED), ("real_", real, OF_REAL)):
@@ -88,10 +89,7 @@ class _OfTexts:
         if self.evidence.shards.kind != "tokens":
             raise DataError(f"evaluate.also={asked} counts the symbols of texts, and this data set holds "
                             f"{self.evidence.shards.kind}; leave it out")
-        return self.evidence.real, self.evidence.generated
+        return self._ended(self.evidence.real), self._ended(self.evidence.generated)
 
-
-def some(train: Split, n: int) -> NDArray[np.int32]:
-    """Up to n training texts, spread evenly: classes may lie sorted."""
-    n = min(n, len(train))
-    return train.gather(np.arange(n) * len(train) // n)
+    def _ended(self, tokens: NDArray[np.int32]) -> Tokens:
+        return ended(tokens, self.evidence.shards.form.symbols)

@@ -1,21 +1,30 @@
 """Metrics of texts: which n-grams they are made of, how varied they are, and how much of them was learnt by heart.
 
-A text is a row of tokens [T] up to its first end, token 0; rows that are full have none.  The end counts as a symbol,
-so that a text that stops too early has other n-grams, and what follows it does not.
+A text is a row of numbers [T] up to its first end, 0; rows that are full have none.  The end counts as a symbol, so
+that a text that stops too early has other n-grams, and what follows it does not.  `ended` makes such rows of tokens.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-END = 0  # the token that follows a text that is shorter than its row
+from gan_core.modalities.tokens import PAD
+
+END = 0  # the number that follows a text that is shorter than its row
 NONE = -1  # where there is no n-gram
 FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, its bits without a pattern
 LOW_BITS = np.uint64(2**63 - 1)
 
 Tokens = NDArray[np.int32]
 Codes = NDArray[np.int64]
+
+
+def ended(tokens: Tokens, symbols: Sequence[str]) -> Tokens:
+    """Tokens [N, T] as numbers of which 0 is the end, PAD among the symbols, and no other symbol is."""
+    return np.where(tokens == symbols.index(PAD), END, tokens + 1) if PAD in symbols else tokens + 1
 
 
 def ngrams(tokens: Tokens, n: int) -> Codes:
