@@ -65,7 +65,7 @@ MEANINGS = {
     "distinct_real_2": "unlike pairs of symbols in real texts",
     "distinct_real_texts": "unlike texts among the real ones",
     "copied_texts": "generated texts that are training texts, whole",
-    "copied_12grams": "stretches of 12 symbols of generated texts that training texts have too; as of real ones is best",
+    "copied_12grams": "stretches of 12 symbols that training texts have too; as of real texts is best",
     "copied_real_texts": "real texts that are training texts, whole",
     "copied_real_12grams": "stretches of 12 symbols of real texts that training texts have too",
     "cycle_psnr_a": "likeness of the first domain translated there and back, in dB; higher is better",

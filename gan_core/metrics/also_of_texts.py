@@ -2,9 +2,9 @@
 
     ngram_js_1 … 4          Jensen–Shannon divergence of the n-grams of real and of generated texts, in bits
     ngram_js_real_1 … 4     the same between real and as many training texts: what a perfect generator would reach
-    distinct_1, _2          unlike n-grams as a share of all n-grams of generated texts; distinct_real_1, _2 of real ones
+    distinct_1, _2          unlike n-grams as a share of all n-grams of generated texts; distinct_real_1, … of real
     distinct_texts          unlike texts as a share of the generated ones; distinct_real_texts of the real ones
-    copied_texts            share of generated texts that are in the train split, whole; copied_real_texts of real ones
+    copied_texts            share of generated texts that are in the train split, whole; copied_real_texts of real
     copied_12grams          share of their stretches of 12 symbols that are; copied_real_12grams of the real texts
 
 Where no text has 12 symbols there is no copied_12grams.
@@ -84,12 +84,12 @@ class _OfTexts:
         interval = jackknife_interval(value, statistic, *columns, seed=self.evidence.config.seed)
         return jackknifed(value, interval, lowest=0.0, highest=1.0)
 
-    def _texts(self, asked: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def _texts(self, asked: str) -> tuple[Tokens, Tokens]:
         """Real and generated, [n, T] each."""
         if self.evidence.shards.kind != "tokens":
             raise DataError(f"evaluate.also={asked} counts the symbols of texts, and this data set holds "
                             f"{self.evidence.shards.kind}; leave it out")
         return self._ended(self.evidence.real), self._ended(self.evidence.generated)
 
-    def _ended(self, tokens: NDArray[np.int32]) -> Tokens:
+    def _ended(self, tokens: NDArray[Any]) -> Tokens:
         return ended(tokens, self.evidence.shards.form.symbols)

@@ -47,7 +47,7 @@ def lengths(tokens: Tokens, *, with_end: bool = False) -> NDArray[np.int64]:
     """[N]: the symbols of each text before its end; with_end: and the end, where there is one."""
     is_end = tokens == END
     first = np.where(is_end.any(axis=1), is_end.argmax(axis=1), tokens.shape[1])
-    return np.minimum(first + with_end, tokens.shape[1])
+    return np.asarray(np.minimum(first + with_end, tokens.shape[1]), np.int64)
 
 
 def ngram_divergence(real: Codes, generated: Codes) -> float:

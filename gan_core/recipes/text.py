@@ -26,8 +26,6 @@ FEWEST_SYMBOLS = 2  # the end and one more
 class OfText(Defaults):
     """A recipe for tokens of a known vocabulary, told the label or nothing."""
 
-    averaged = (GENERATOR,)
-
     def __init__(self, options: TextOptions, data: DataSpec) -> None:
         recipe = getattr(options, "recipe", "this")
         if data.kind != "tokens":
