@@ -65,7 +65,7 @@ def test_one_text_over_and_over_is_found(shards: Shards) -> None:
     found = figures(shards, train[np.zeros(len(shards.split("test")), np.int64)])
     n = len(shards.split("test"))
     assert found["distinct_texts"].value == pytest.approx(1 / n)
-    assert found["distinct_2"].value < 0.1 * found["distinct_real_2"].value
+    assert found["distinct_2"].value < 0.2 * found["distinct_real_2"].value
     assert found["ngram_js_2"].value > 0.5
 
 

@@ -13,10 +13,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from gan_core.bundle import load_generator
 from gan_core.config import Experiment, experiment_from
 from gan_core.data.batches import Batches
 from gan_core.data.shards import open_shards
 from gan_core.errors import ConfigError
+from gan_core.export import exported
 from gan_core.metrics.text import ngram_divergence, ngrams
 from gan_core.metrics.text_classifier import text_classifier
 from gan_core.options.text import Temperature, TextGumbelOptions, TextWganGpOptions
@@ -32,8 +34,19 @@ from gan_core.train.loop import fit
 from gan_core.train.state import TrainState
 from gan_core.train.step import Step
 from gan_core.train.switches import Switches
+from tests.artefacts import in_fresh_process
 from tests.texts import PREFIX, RECIPES, of_texts, write_words, written
-from tests.train.runs import Scripted, close_enough, curves, equal, finished, last_state, place, stop_at
+from tests.train.runs import (
+    RUN,
+    Scripted,
+    close_enough,
+    curves,
+    equal,
+    finished,
+    last_state,
+    place,
+    stop_at,
+)
 from tests.workers import run_workers
 
 BOTH = pytest.mark.parametrize("recipe", RECIPES)
@@ -146,14 +159,49 @@ def run(store: Store, texts: Store, experiment: Experiment, reporter: Any = None
     return fit(experiment, open_shards(texts, PREFIX), place(store), reporter or Scripted(), threads=1)
 
 
-@BOTH
-def test_it_is_resumed_bit_for_bit(recipe: str, tmp_path: Path, texts: Store, words: Path) -> None:
-    experiment, whole, resumed = of_texts(words, recipe), Store(tmp_path / "whole"), Store(tmp_path / "resumed")
-    assert run(whole, texts, experiment)
+@pytest.fixture(scope="module", params=RECIPES)
+def trained(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, texts: Store, words: Path
+) -> tuple[Experiment, Store]:
+    """A finished run of each recipe."""
+    experiment, store = of_texts(words, request.param), Store(tmp_path_factory.mktemp("trained"))
+    assert run(store, texts, experiment)
+    return experiment, store
+
+
+def test_it_is_resumed_bit_for_bit(trained: tuple[Experiment, Store], tmp_path: Path, texts: Store) -> None:
+    (experiment, whole), resumed = trained, Store(tmp_path)
     assert not run(resumed, texts, experiment, stop_at(160, step=32))
     assert run(resumed, texts, experiment)
     assert equal(last_state(resumed), last_state(whole))
     assert curves(resumed) == curves(whole)
+
+
+LOADED = """
+import sys
+from gan_core.bundle import load_generator
+generator = load_generator(sys.argv[1])
+print(*generator.spec.modality.texts(generator.sample(5, label=1)))
+print(*sorted({m.split(".")[1] for m in sys.modules if m.startswith("gan_core.")}))
+"""
+
+
+def test_a_bundle_writes_texts_in_a_fresh_process_without_what_trained_it(trained: tuple[Experiment, Store]) -> None:
+    store = trained[1]
+    texts, loaded = in_fresh_process(LOADED, store.uri(RUN)).splitlines()
+    generator = load_generator(store.uri(RUN))
+    tokens = generator.sample(5, label=1)
+    assert texts == " ".join(generator.spec.modality.texts(tokens)).strip()  # type: ignore[attr-defined]
+    assert {"models", "modalities"} <= {*loaded.split()}
+    assert {"recipes", "losses", "data", "train", "metrics"}.isdisjoint(loaded.split())
+    assert np.array_equal(generator.sample(3, label=1), tokens[:3])
+
+
+def test_an_onnx_model_makes_the_same_scores(trained: tuple[Experiment, Store]) -> None:
+    store = trained[1]
+    found = exported(*(store.read(f"{RUN}/generator.{suffix}") for suffix in ("json", "safetensors")), "here")
+    assert found.output == "scores"
+    assert found.difference < 1e-4
 
 
 def work(rank: int, raw: dict[str, Any], texts: str, folder: str) -> None:
