@@ -74,7 +74,7 @@ MEANINGS = {
     "cycle_ssim_b": "the same of the second domain",
     "class_agreement": "generated images in the class asked for; higher is better",
     "agreement_before": "source images in their own class, by a classifier that knows the other domain alone",
-    "agreement_real": "real images of that domain in their own class: what agreement can reach",
+    "agreement_real": "real examples in their own class: what agreement can reach",
     "cycle_error_a": "mean absolute error of the first domain translated there and back, pixels from 0 to 1",
     "cycle_error_b": "the same of the second domain",
 }

@@ -97,7 +97,8 @@ def _scores(
     real, fake = evidence.features("domain")
     asked = evidence.requested
     read = domain.probabilities(evidence.generated).argmax(axis=1) if asked is not None else None
-    return measured_by(evidence), Compared(evidence.generated, real, fake, _of_training(looking), asked, asked, read)
+    return measured_by(evidence), Compared(evidence.generated, real, fake, _of_training(looking), asked, asked, read,
+                                           evidence.real)
 
 
 def measured_of(generator: Generator, at: str, looking: Looking, domain: DomainNetwork) -> dict[str, Measured]:
