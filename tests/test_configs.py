@@ -29,6 +29,9 @@ SHAPES = {  # of files of any size, what the transforms make of them
     "digits": (1, 8, 8), "fashion_mnist": (1, 28, 28), "cifar10": (3, 32, 32), "two_domains": (1, 8, 8),
     "image_folder": (3, 0, 0),
 }
+TEXTS = {  # tokens of an example, classes and symbols of the set
+    "text_lines": (20, 18, 88), "text_file": (0, 0, 66),
+}
 CHANNELS = {"grey": 1, "rgb": 3, "rgba": 4}
 BATCH, STEPS = 16, 4
 MEASURED = re.compile(r"^# (Measured 20\d\d-\d\d-\d\d|Not measured here: )", re.MULTILINE)
@@ -41,6 +44,9 @@ def opening(name: str) -> str:
 
 def data_of(experiment: Experiment) -> DataSpec:
     """What the data will be after its transforms, without reading it."""
+    if experiment.source in TEXTS:
+        length, classes, symbols = TEXTS[experiment.source]
+        return DataSpec((length or experiment.data.length,), classes, "tokens", symbols=tuple(map(str, range(symbols))))
     channels, height, width = SHAPES[experiment.source]
     for transform in experiment.prepare.transforms:
         match transform:
