@@ -50,7 +50,8 @@ def test_sounds_stand_beside_real_ones_where_there_are_some() -> None:
     assert all(each.real is None for each in media_of(SOUND, sounds, None, labels, NAMES))
 
 
-@pytest.mark.parametrize(("shape", "rate", "said"), [((1, 400_000), 8000, "one example takes"), ((1, 400), 0, "plays no")])
+@pytest.mark.parametrize(("shape", "rate", "said"), [((1, 400_000), 8000, "one example takes"),
+                                                     ((1, 400), 0, "plays no")])
 def test_what_a_page_cannot_play_is_said(shape: tuple[int, ...], rate: float, said: str) -> None:
     sounds: Any = np.zeros((2, *shape), np.int16)
     with pytest.raises(DataError, match=said):

@@ -53,9 +53,10 @@ def also_measured(evidence: Evidence) -> Found:
     of = _Measures(evidence)
     measures: Mapping[str, Callable[[], Found]] = {
         "sliced_wasserstein": of.sliced_wasserstein, "inception_score": of.inception_score,
-        "class_kl": of.class_kl, "agreement_real": of.agreement_real, "ms_ssim": of.ms_ssim, "memorisation": of.memorisation,
-        "class_fd": of.class_fd, "class_accuracy": of.class_accuracy, "feature_diversity": of.feature_diversity,
-        "membership": of.membership, "linear_probe": of.linear_probe, **measures_of_texts(evidence),
+        "class_kl": of.class_kl, "agreement_real": of.agreement_real, "ms_ssim": of.ms_ssim,
+        "memorisation": of.memorisation, "class_fd": of.class_fd, "class_accuracy": of.class_accuracy,
+        "feature_diversity": of.feature_diversity, "membership": of.membership,
+        "linear_probe": of.linear_probe, **measures_of_texts(evidence),
     }
     return {name: value for asked in dict.fromkeys(evidence.config.also) for name, value in measures[asked]().items()}
 
