@@ -17,7 +17,8 @@ from pipelines.parts import Played
 from pipelines.report_classes import class_name
 
 MOST = 20  # examples
-MOST_TEXTS = 200
+MOST_TEXTS = 400
+TEXTS_OF_A_CLASS = 12
 MOST_BYTES = 750_000  # of all of them: a third more as text, and with all else the report stays below 3 MB
 
 Labels = NDArray[np.int64]
@@ -60,7 +61,8 @@ def _of_each_class(n: int, requested: Labels | None, most: int) -> NDArray[np.in
     classes = np.unique(requested)
     classes = classes[evenly(len(classes), most)]
     members = [np.flatnonzero(requested == label) for label in classes]
-    return np.concatenate([each[evenly(len(each), most // len(classes))] for each in members])
+    each = min(TEXTS_OF_A_CLASS, most // len(classes))
+    return np.concatenate([rows[evenly(len(rows), each)] for rows in members])
 
 
 def _together(captions: Sequence[str], asked: bool, media: Sequence[Medium]) -> list[Played]:
