@@ -197,13 +197,14 @@ class Generator:
 
     def _images(self, inputs: Rows) -> NDArray[np.uint8]:
         made: Tensor = self.network(**{name: self._fed(values) for name, values in inputs.items()})
-        if tuple(made.shape[1:]) != self.spec.output:
-            raise DamagedFile(f"{self.uri}/{SPEC}: states images of {list(self.spec.output)}, "
+        modality = self.spec.modality
+        if tuple(made.shape[1:]) != modality.made_shape:
+            raise DamagedFile(f"{self.uri}/{SPEC}: states {modality.made} of {list(modality.made_shape)}, "
                               f"the network makes {list(made.shape[1:])}; publish the run again")
         if not bool(torch.isfinite(made).all()):
             raise Diverged(f"{self.uri}: the generator makes numbers that are not finite; "
                            "take an earlier version")
-        return self.spec.modality.stored(made.cpu().numpy())
+        return modality.stored(made.cpu().numpy())
 
     def _fed(self, values: NDArray[Any]) -> Tensor:
         """An input as the network takes it: in its precision, images in [−1, 1], and labels as they are."""

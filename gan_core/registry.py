@@ -169,7 +169,10 @@ _SYSTEMS = {
     "r3gan": "R3gan",
 }
 
-_RECIPES = {"cyclegan": "Cyclegan", "pix2pix": "Pix2pix", "cut": "Cut", "fanogan": "Fanogan", "mocogan": "Mocogan"}
+_RECIPES = {
+    "cyclegan": "Cyclegan", "pix2pix": "Pix2pix", "cut": "Cut", "fanogan": "Fanogan", "mocogan": "Mocogan",
+    "text_wgan_gp": "TextWganGp", "text_gumbel": "TextGumbel",
+}
 
 RECIPES = Registry(
     "recipe",
@@ -184,11 +187,12 @@ RECIPE_OPTIONS = Registry(
     "recipe",
     "gan_pipelines.recipe_options",
     {**{name: f"gan_core.systems.{name}:{options}" for name, options in _SYSTEMS.items()},
-     **{name: f"gan_core.options.{name}:{recipe}Options" for name, recipe in _RECIPES.items()}},
+     **{name: f"gan_core.options.{name}:{recipe}Options" for name, recipe in _RECIPES.items()},
+     **{name: f"gan_core.options.text:{_RECIPES[name]}Options" for name in ("text_wgan_gp", "text_gumbel")}},
 )
 
 _FAMILIES = {"mlp": "Mlp", "dcgan": "Dcgan", "dcgan_original": "DcganOriginal", "resnet": "Resnet", "biggan": "Biggan",
-             "r3gan": "R3gan"}
+             "r3gan": "R3gan", "text_conv": "TextConv", "text_rnn": "TextRnn"}
 
 FAMILIES = Registry(
     "network family",

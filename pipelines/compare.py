@@ -26,6 +26,7 @@ BETTER: Mapping[str, str] = {
     "membership_auc": LOWER, "linear_probe": HIGHER, "cycle_psnr_a": HIGHER, "cycle_psnr_b": HIGHER,
     "cycle_ssim_a": HIGHER, "cycle_ssim_b": HIGHER,
     "anomaly_auc": HIGHER, "anomaly_precision": HIGHER, "anomaly_found": HIGHER, "anomaly_false_alarms": LOWER,
+    "ngram_js_1": LOWER, "ngram_js_2": LOWER, "ngram_js_3": LOWER, "ngram_js_4": LOWER,
 }
 """What is better, by metric without its network; of others, as what real images reach, neither is."""
 

@@ -111,9 +111,10 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Played:
-    """A generated example that a page plays or shows.  asked: whether it was asked for by class, which `caption` names.
+    """What a page plays or shows: an example, or texts.  asked: whether for a class, which `caption` names.
 
-    element: 'audio', 'img' or 'pre'; what it holds is in `uri`, or for 'pre' in `text`.
+    element: 'audio', 'img' or 'pre'; what it holds is in `uri`, or for 'pre' in `text`.  real: as much that is real, of
+    the same class; None beside what is real itself.
     """
 
     caption: str
@@ -121,6 +122,7 @@ class Played:
     element: str
     uri: str = ""
     text: str = ""
+    real: Played | None = None
 
 
 @dataclass(frozen=True)

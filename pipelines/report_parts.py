@@ -39,6 +39,7 @@ class Compared:
     images: generated, as they are stored.  requested, read: [m], the class that each was asked for and the one that a
     classifier sees in it.  labels: [n], of the real examples.  None where there are none.  real, fake, train: features
     by the `domain` network, [n, d], [m, d] and, of the whole train split, [N, d]; None where that was not gone through.
+    real_images: real examples, one for each generated one and of its class, as they are stored.
     """
 
     images: NDArray[Any]
@@ -48,6 +49,7 @@ class Compared:
     labels: Labels | None = None
     requested: Labels | None = None
     read: Labels | None = None
+    real_images: NDArray[Any] | None = None
 
 
 def parts_of(generator: Generator, data: Shards, experiment: Experiment, compared: Compared, digest: str) -> Parts:
@@ -95,7 +97,8 @@ def _near(data: Shards, compared: Compared) -> Near | None:
 
 
 def _media(generator: Generator, data: Shards, compared: Compared) -> tuple[Played, ...]:
-    return media_of(generator.spec.modality, compared.images, compared.requested, data.facts.get("class_names", ()))
+    return media_of(generator.spec.modality, compared.images, compared.real_images, compared.requested,
+                    data.facts.get("class_names", ()))
 
 
 def _explored(generator: Generator, seed: int) -> tuple[Sheet, ...]:

@@ -30,6 +30,9 @@ SHAPES = {  # of files of any size, what the transforms make of them
     "digits": (1, 8, 8), "fashion_mnist": (1, 28, 28), "cifar10": (3, 32, 32), "two_domains": (1, 8, 8),
     "image_folder": (3, 0, 0), "npz": (1, 28, 28),
 }
+TEXTS = {  # tokens of an example, classes and symbols of the set
+    "text_lines": (20, 18, 88), "text_file": (0, 0, 66),
+}
 CHANNELS = {"grey": 1, "rgb": 3, "rgba": 4}
 BATCH, STEPS = 16, 4
 MEASURED = re.compile(r"^# (Measured 20\d\d-\d\d-\d\d|Not measured here: )", re.MULTILINE)
@@ -45,6 +48,9 @@ def data_of(experiment: Experiment) -> DataSpec:
     if isinstance(clips := experiment.data, MovingDigits):
         assert isinstance(clips.size, int)
         return DataSpec((clips.frames, 1, clips.size, clips.size), 10, "video")
+    if experiment.source in TEXTS:
+        length, classes, symbols = TEXTS[experiment.source]
+        return DataSpec((length or experiment.data.length,), classes, "tokens", symbols=tuple(map(str, range(symbols))))
     (channels, height, width), pairs = SHAPES[experiment.source], False
     for transform in experiment.prepare.transforms:
         match transform:

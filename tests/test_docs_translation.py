@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,35 +11,25 @@ from gan_core.config import Config, experiment_from
 from gan_core.options.cut import CutOptions
 from gan_core.options.cyclegan import CycleganOptions
 from gan_core.options.pix2pix import Pix2pixOptions
+from tests.pages import DOCS, blocks_of, follow
 from tests.pipeline import Prefect
 
-PAGE = Path(__file__).parents[1] / "docs" / "translation.md"
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+PAGE = "translation.md"
 
 
 @pytest.mark.system
 def test_the_page_works_from_top_to_bottom(served: Prefect, tmp_path: Path) -> None:
-    environment = {**served.environment(), "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
-                   "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PAGE.parents[1])}
-    for language, text in BLOCKS:
-        if named := re.match(r"# (\S+\.yaml)\n", text):
-            (tmp_path / named[1]).write_text(text)
-            continue
-        commands = {"sh": text.splitlines(), "python": [f"{sys.executable} -c {shlex.quote(text)}"]}
-        for command in commands.get(language, []):
-            done = subprocess.run(shlex.split(command, comments=True), cwd=tmp_path, env=environment,
-                                  capture_output=True, text=True)
-            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    follow(PAGE, served, tmp_path)
     assert (tmp_path / "dark.png").exists()
     assert len([*(tmp_path / "translated").glob("*.png")]) == 20
 
 
-@pytest.mark.parametrize("block", [text for language, text in BLOCKS if language == "yaml"])
+@pytest.mark.parametrize("block", [text for language, text in blocks_of(PAGE) if language == "yaml"])
 def test_a_block_of_settings_is_read(block: str) -> None:
     assert experiment_from({"name": "page"} | yaml.safe_load(block)).recipe in ("cyclegan", "cut", "pix2pix")
 
 
 @pytest.mark.parametrize("options", [CycleganOptions, CutOptions, Pix2pixOptions])
 def test_every_setting_of_the_systems_is_on_the_page(options: type[Config]) -> None:
-    text = PAGE.read_text()
+    text = (DOCS / PAGE).read_text()
     assert [name for name in options.model_fields if f"`{name}`" not in text and name != "recipe"] == []

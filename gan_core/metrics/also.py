@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from gan_core.data.shards import Split
 from gan_core.errors import DataError
+from gan_core.metrics.agreement import class_agreement
+from gan_core.metrics.also_of_texts import measures_of_texts
 from gan_core.metrics.between import sliced
 from gan_core.metrics.class_accuracy import class_accuracy
 from gan_core.metrics.class_histogram import class_histogram
 from gan_core.metrics.evidence import Evidence, Features
 from gan_core.metrics.few_examples import warning_of_few
-from gan_core.metrics.figure import Figure, jackknifed, share
+from gan_core.metrics.figure import Figure, Found, jackknifed, share
 from gan_core.metrics.image_quality import ms_ssim_diversity
 from gan_core.metrics.inception_score import inception_score
 from gan_core.metrics.jackknife import jackknife_interval
@@ -28,9 +30,6 @@ from gan_core.metrics.networks import load_network
 from gan_core.metrics.per_class import mean_fd, mean_fd_spread, per_class
 from gan_core.metrics.representation import feature_diversity, linear_probe
 from gan_core.options.feature_networks import INCEPTION_CLASSES, INCEPTION_NAME
-
-Found = dict[str, tuple[Figure, Mapping[str, Any]]]
-"""Figures by name, each with the network that it was measured by and what else is not as for the others."""
 
 DOMAIN: Mapping[str, Any] = {"network": "domain"}
 CLASSIFIER: Mapping[str, Any] = {"network": "classifier"}
@@ -54,9 +53,10 @@ def also_measured(evidence: Evidence) -> Found:
     of = _Measures(evidence)
     measures: Mapping[str, Callable[[], Found]] = {
         "sliced_wasserstein": of.sliced_wasserstein, "inception_score": of.inception_score,
-        "class_kl": of.class_kl, "ms_ssim": of.ms_ssim, "memorisation": of.memorisation,
-        "class_fd": of.class_fd, "class_accuracy": of.class_accuracy, "feature_diversity": of.feature_diversity,
-        "membership": of.membership, "linear_probe": of.linear_probe,
+        "class_kl": of.class_kl, "agreement_real": of.agreement_real, "ms_ssim": of.ms_ssim,
+        "memorisation": of.memorisation, "class_fd": of.class_fd, "class_accuracy": of.class_accuracy,
+        "feature_diversity": of.feature_diversity, "membership": of.membership,
+        "linear_probe": of.linear_probe, **measures_of_texts(evidence),
     }
     return {name: value for asked in dict.fromkeys(evidence.config.also) for name, value in measures[asked]().items()}
 
@@ -95,7 +95,14 @@ class _Measures:
         if not math.isfinite(found.kl):
             raise DataError("evaluate.also=class_kl: images are read as classes of which the real images compared have "
                             "none, so that the divergence is infinite; raise evaluate.samples, or leave it out")
-        return {"class_kl": (jackknifed(found.kl, found.interval, lowest=0.0), {"network": "svc"})}
+        return {"class_kl": (jackknifed(found.kl, found.interval, lowest=0.0), {"network": self.evidence.reader.name})}
+
+    def agreement_real(self) -> Found:
+        labels = self.evidence.labels
+        if labels is None or self.evidence.classify is None:
+            return {}
+        figure = share(class_agreement(self.evidence.classify(self.evidence.real), labels), len(labels))
+        return {"agreement_real": (figure, {"network": self.evidence.reader.name, "n_fake": 0})}
 
     def ms_ssim(self) -> Found:
         try:

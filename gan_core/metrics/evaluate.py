@@ -102,7 +102,7 @@ def measured_by(evidence: Evidence) -> dict[str, Measured]:
     measured = compared(evidence.see_real, evidence.see_generated, config, evidence.terms, most)
     if requested is not None and evidence.classify is not None:
         figure = share(class_agreement(evidence.read, requested), len(requested))
-        measured[CLASS_AGREEMENT] = Measured(network="svc", **figure.fields(), **evidence.terms)
+        measured[CLASS_AGREEMENT] = Measured(network=evidence.reader.name, **figure.fields(), **evidence.terms)
     for name, (figure, how) in also_measured(evidence).items():
         terms = {**stated(how["network"], config), **evidence.terms, **how}
         measured[name] = Measured(**figure.fields(), **terms)

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from gan_core.config import EvaluateConfig
 from gan_core.data.shards import Shards
 from gan_core.errors import DataError
-from gan_core.metrics.agreement import Classify, classifier, training_subset
+from gan_core.metrics.agreement import training_subset
 from gan_core.metrics.domain import DomainNetwork
 from gan_core.metrics.judge import Judge
+from gan_core.metrics.readers import Read, Reader, reader_of
 from gan_core.metrics.seen import features_by
 from gan_core.modalities.kinds import modality_of
 
@@ -68,20 +69,25 @@ class Evidence:
         labels = self.shards.split(self.config.split).labels
         return None if labels is None else np.asarray(labels[: self.n], np.int64)
 
+    @property
+    def reader(self) -> Reader:
+        """What reads classes in examples of this kind."""
+        return reader_of(self.shards.form)
+
     @cached_property
-    def classify(self) -> Classify | None:
-        """An SVC of the train split's images, fitted once; None where the set has no labels."""
+    def classify(self) -> Read | None:
+        """The reader, fitted once to the train split; None where the set has no labels."""
         train = self.shards.split("train")
         if train.labels is None:
             return None
         chosen = training_subset(len(train))
-        return classifier(self.views(train.gather(chosen)), np.asarray(train.labels, np.int64)[chosen])
+        return self.reader.fit(self.shards.form, train.gather(chosen), np.asarray(train.labels, np.int64)[chosen])
 
     @cached_property
     def read(self) -> Labels:
         """[n], the classes that it reads in generated images; only of a set with labels."""
         assert self.classify is not None, "classes are read where there are labels"
-        return self.classify(self.views(self.generated))
+        return self.classify(self.generated)
 
     def views(self, examples: Images) -> NDArray[np.uint8]:
         """[n, C, H, W]: images as they are, others as they are looked at."""

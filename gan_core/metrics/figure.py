@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -25,6 +26,10 @@ class Figure:
     def fields(self) -> dict[str, Any]:
         """As gan_core.metrics.evaluate.Measured names them."""
         return asdict(self)
+
+
+Found = dict[str, tuple[Figure, Mapping[str, Any]]]
+"""Figures by name, each with the network that it was measured by and what else is not as for the others."""
 
 
 def share(value: float, n: int) -> Figure:

@@ -119,9 +119,14 @@ class Modality(ABC):
         return f"{self.dtype.name} [n, {', '.join(self.axes)}]"
 
     @property
+    def made_shape(self) -> tuple[int, ...]:
+        """Of what a network makes of one example."""
+        return self.form.shape
+
+    @property
     def scores(self) -> int:
         """How many numbers a network makes of one example."""
-        return int(np.prod(self.form.shape, dtype=np.float64))
+        return int(np.prod(self.made_shape, dtype=np.float64))
 
     @property
     def example_bytes(self) -> int:

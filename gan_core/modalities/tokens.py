@@ -73,8 +73,8 @@ class Tokens(Modality):
         return f"texts of up to {self.form.shape[0]:,} of {len(self.form.symbols):,} symbols"
 
     @property
-    def scores(self) -> int:
-        return super().scores * len(self.form.symbols)
+    def made_shape(self) -> tuple[int, ...]:
+        return len(self.form.symbols), *self.form.shape
 
     def mistake(self) -> str:
         if not self.form.symbols:

@@ -111,7 +111,7 @@ def _scores(
     measured = measured_by(evidence)
     if generator.given:
         measured |= measure_pairs(_levels_given(generator, data, config), evidence.generated, evidence.real, config)
-    return measured, Compared(evidence.generated, real, fake, _of_training(looking), asked, asked, read)
+    return measured, Compared(evidence.generated, real, fake, _of_training(looking), asked, asked, read, evidence.real)
 
 
 def measured_of(generator: Generator, at: str, looking: Looking, domain: DomainNetwork) -> dict[str, Measured]:

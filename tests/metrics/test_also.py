@@ -16,7 +16,7 @@ from gan_core.data.shards import Shards, Split, open_shards
 from gan_core.data.sources.digits import Digits
 from gan_core.data.write import write_shards
 from gan_core.errors import ConfigError, DataError
-from gan_core.metrics import class_accuracy, evidence, seen
+from gan_core.metrics import class_accuracy, readers, seen
 from gan_core.metrics.agreement import Classify, classifier
 from gan_core.metrics.domain import DomainNetwork, train_domain
 from gan_core.metrics.evaluate import measure, requested_labels
@@ -119,7 +119,7 @@ def test_the_classifier_of_pixels_is_fitted_once(
         fitted.append(len(images))
         return classifier(images, labels)
 
-    monkeypatch.setattr(evidence, "classifier", noted)
+    monkeypatch.setattr(readers, "classifier", noted)
     found = values(shards, domain, EvaluateConfig(also=("class_kl",)), shards.split("test").images)
     assert {"class_agreement", "class_kl"} <= found.keys()
     assert fitted == [len(shards.split("train"))]
