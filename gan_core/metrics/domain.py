@@ -168,7 +168,8 @@ def train_domain(
         trained_on = 0
         if split.labels is not None and classes:
             trained_on = min(EPOCHS * len(split), most)
-            _descend(network, split, torch.from_numpy(split.labels.astype(np.int64)), trained_on, seed)
+            _descend(network, split, torch.from_numpy(split.labels.astype(np.int64)),
+                     _order(len(split), trained_on, seed))
         _standardise(network, split, seed)
         accuracy = None
         if trained_on and validation is not None and validation.labels is not None:
@@ -177,9 +178,25 @@ def train_domain(
     return DomainNetwork(facts, network)
 
 
-def _descend(network: Classifier, split: Split, labels: Tensor, images: int, seed: int) -> None:
-    """Adam on the cross-entropy, its learning rate falling to 0; each epoch is a fresh permutation."""
-    order = _order(len(split), images, seed)
+def train_classifier(
+    split: Split, shape: tuple[int, int, int], classes: int, seed: int, order: NDArray[np.int64]
+) -> Classifier:
+    """The same network trained from new weights on a split with labels, its images in this order, [images seen].
+
+    The result is a function of (split, shape, classes, seed, order), as of `train_domain`.
+    """
+    if split.labels is None or classes < 2:
+        raise DataError("the data set has no classes to tell apart; a classifier needs labels of two or more")
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = Classifier(shape, classes)
+        _descend(network, split, torch.from_numpy(split.labels.astype(np.int64)), torch.from_numpy(order))
+    return network
+
+
+def _descend(network: Classifier, split: Split, labels: Tensor, order: Tensor) -> None:
+    """Adam on the cross-entropy, its learning rate falling to 0."""
+    images = len(order)
     steps = -(-images // BATCH)
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     falling = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
@@ -204,6 +221,7 @@ def _standardise(network: Classifier, split: Split, seed: int) -> None:
 
 
 def _order(examples: int, images: int, seed: int) -> Tensor:
+    """Each epoch is a fresh permutation."""
     draw = torch.Generator().manual_seed(seed)
     epochs = -(-images // examples)
     return torch.cat([torch.randperm(examples, generator=draw) for _ in range(epochs)])[:images]
@@ -211,13 +229,17 @@ def _order(examples: int, images: int, seed: int) -> Tensor:
 
 def accuracy_on(network: Classifier, split: Split, labels: NDArray[np.int64]) -> float:
     """Share of the split's images that the network puts into the class that `labels` [N] give them, 0 … 1."""
-    right = 0
+    return int((read_by(network, split) == labels).sum()) / len(split)
+
+
+def read_by(network: Classifier, split: Split) -> NDArray[np.int64]:
+    """The class that the network puts each of the split's images into, [N]."""
+    found = np.empty(len(split), np.int64)
     with torch.inference_mode():
         for start in range(0, len(split), FEATURE_BATCH):
             here = np.arange(start, min(start + FEATURE_BATCH, len(split)))
-            found = network.logits(_normalised(split.gather(here))).argmax(dim=1).numpy()
-            right += int((found == labels[here]).sum())
-    return right / len(split)
+            found[here] = network.logits(_normalised(split.gather(here))).argmax(dim=1).numpy()
+    return found
 
 
 def _normalised(images: NDArray[np.uint8]) -> Tensor:
