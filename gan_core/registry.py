@@ -192,7 +192,7 @@ FAMILIES = Registry(
     "gan_pipelines.families",
     {**{f"{name}_{kind.lower()}": f"gan_core.models.{name}:{prefix}{kind}" for name, prefix in _FAMILIES.items()
         for kind in ("Generator", "Discriminator")},
-     "translators": "gan_core.models.translator:Translators"},
+     "translators": "gan_core.models.translator:Translators", "mixture": "gan_core.models.mixture:Mixture"},
 )
 
 

@@ -12,8 +12,8 @@ from gan_core.data.shards import Shards
 from gan_core.metrics.augmentation import Outcome, Share
 
 METHOD = ("95 % intervals: percentiles of a crossed bootstrap over trainings and test examples, the same 2,000 draws "
-          "for all ways; of {seeds} trainings {drawn} at a time, so that their variance shows whole. The gain is beyond "
-          "the better real way of each draw. A class's recall is given no narrower interval than Wilson's.")
+          "for all ways; of {seeds} trainings {drawn} at a time, so that all their variance shows. The gain is beyond "
+          "the better real way of each draw. No class's recall has a narrower interval than Wilson's.")
 ONE_TRAINING = ("95 % intervals: percentiles of a bootstrap over the test examples alone, for there is one training of "
                 "each way: what another training would change is not in them.")
 
@@ -53,15 +53,14 @@ VERDICTS = {
 
 def sentence(facts: Mapping[str, Any]) -> str:
     """The verdict in one sentence."""
-    gain = facts["gain"]
-    return (f"{VERDICTS[facts['verdict']]}: {NAMES['real_synthetic']} has {points(gain['value'])} of accuracy on the "
-            f"real test examples ({points(gain['low'])} to {points(gain['high'])}) beside "
-            f"'{NAMES[facts['baseline']]}', the better real way.")
+    return (f"{VERDICTS[facts['verdict']]}: {NAMES['real_synthetic']} has {points(facts['gain'])} of accuracy on the real "
+            f"test examples beside '{NAMES[facts['baseline']]}', the better real way.")
 
 
-def points(share: float) -> str:
-    """A difference of shares: '+1.2 points'."""
-    return f"{100 * share:+.1f}".replace("-", "\N{MINUS SIGN}") + " points"
+def points(gain: Mapping[str, float]) -> str:
+    """A difference of shares: '+1.2 points (+0.3 to +2.1)'."""
+    value, low, high = (f"{100 * gain[end]:+.1f}".replace("-", "\N{MINUS SIGN}") for end in ("value", "low", "high"))
+    return f"{value} points ({low} to {high})"
 
 
 def percent(share: Mapping[str, float]) -> str:

@@ -27,7 +27,7 @@ FILES = sorted(file.stem for file in CONFIGS.glob("*.yaml"))
 OF_DIGITS = [name for name in FILES if name.startswith("digits")]
 SHAPES = {  # of files of any size, what the transforms make of them
     "digits": (1, 8, 8), "fashion_mnist": (1, 28, 28), "cifar10": (3, 32, 32), "two_domains": (1, 8, 8),
-    "image_folder": (3, 0, 0),
+    "image_folder": (3, 0, 0), "hdf5": (1, 16, 16),
 }
 CHANNELS = {"grey": 1, "rgb": 3, "rgba": 4}
 BATCH, STEPS = 16, 4

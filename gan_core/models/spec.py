@@ -15,13 +15,15 @@ class InputSpec(Config):
     """One named input of a generator.
 
     shape: of one example.  'normal' is drawn from N(0, I).  'condition' is an int64 label 0 … classes − 1 of shape (),
-    or, of shape (attributes,), one float32 for each attribute.  'image' is a given image in [−1, 1].
+    or, of shape (attributes,), one float32 for each attribute.  'image' is a given image in [−1, 1].  'part' is an
+    int64 of shape (): which network of a mixture makes the example, each as often as its share says.
     """
 
     shape: tuple[int, ...]
-    distribution: Literal["normal", "condition", "image"]
+    distribution: Literal["normal", "condition", "image", "part"]
     classes: int = 0
     attributes: tuple[Attribute, ...] = ()
+    shares: tuple[float, ...] = ()
 
 
 class OnnxSpec(Config):

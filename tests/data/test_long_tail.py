@@ -74,7 +74,7 @@ def test_training_classes_fall_by_one_factor_and_the_test_split_stays_whole(
 
 def test_a_set_without_classes_has_none_to_make_rare(tmp_path: Path) -> None:
     url = hdf5(tmp_path)
-    with pytest.raises(DataError, match="imbalance=16: .*has no classes to make rare; imbalance=1 works"):
+    with pytest.raises(DataError, match=r"imbalance=16: .*has no classes to make rare; imbalance=1 works"):
         source("hdf5", url, imbalance=16, labels="none").splits()
 
 
