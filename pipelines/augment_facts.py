@@ -53,8 +53,8 @@ VERDICTS = {
 
 def sentence(facts: Mapping[str, Any]) -> str:
     """The verdict in one sentence."""
-    return (f"{VERDICTS[facts['verdict']]}: {NAMES['real_synthetic']} has {points(facts['gain'])} of accuracy on the real "
-            f"test examples beside '{NAMES[facts['baseline']]}', the better real way.")
+    return (f"{VERDICTS[facts['verdict']]}: {NAMES['real_synthetic']} has {points(facts['gain'])} of accuracy on the "
+            f"real test examples beside '{NAMES[facts['baseline']]}', the better real way.")
 
 
 def points(gain: Mapping[str, float]) -> str:
