@@ -62,7 +62,8 @@ def evaluated(samples: int) -> Seconds:
         store = Store(folder)
         write_shards(Drowned(count=samples), store, "shards", shard_examples=samples, key="drowned")
         shards = open_shards(store, "shards")
-        generator, network = a_generator(), train_domain(shards.split("train"), SHAPE, CLASSES, seed=0, most=TAUGHT)
+        generator = a_generator()
+        network = train_domain(shards.split("train"), shards.form, CLASSES, seed=0, most=TAUGHT)
         return of_parts(generator, shards, network)
 
 

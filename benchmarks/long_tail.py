@@ -99,7 +99,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         whole = _shards(Store(folder), 1)
-        judges = Judges(whole, train_domain(whole.split("train"), whole.shape, whole.classes, 0,
+        judges = Judges(whole, train_domain(whole.split("train"), whole.form, whole.classes, 0,
                                             whole.split("validation")))
         if "train_images" in a.only:
             cut = _shards(Store(folder), a.imbalance).split("train")

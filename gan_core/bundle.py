@@ -42,7 +42,6 @@ from gan_core.errors import ConfigError, DamagedFile, Diverged
 from gan_core.manifest import Manifest, listed
 from gan_core.models.spec import GeneratorSpec
 from gan_core.options.conditions import Attribute
-from gan_core.pictures import to_uint8
 from gan_core.registry import FAMILIES
 from gan_core.specification import read_specification
 from gan_core.store import Store
@@ -92,8 +91,10 @@ class Generator:
     def sample(
         self, n: int, *, seed: int = 0, label: Labels | None = None, attributes: Attributes | None = None,
         images: NDArray[np.uint8] | None = None, truncation: float | None = None,
-    ) -> NDArray[np.uint8]:
+    ) -> NDArray[Any]:
         """n images, uint8 [n, C, H, W]: a pure function of the seed, what is asked for, and the weights.
+
+        Of another kind than images they are examples as `spec.form` says: audio int16, tokens int32, video uint8.
 
         The first n of 2n samples are the n samples.
 
@@ -112,11 +113,11 @@ class Generator:
 
     def made(
         self, asked: Rows, seed: int, chosen: NDArray[np.bool_], truncation: float | None = None
-    ) -> NDArray[np.uint8]:
+    ) -> NDArray[Any]:
         """Those of n images that are chosen, [n]; each is the same whatever the others.  asked: of all n."""
         self._check(truncation)
         source = stream(seed, NOISE)
-        images = np.empty((int(chosen.sum()), *self.spec.output), np.uint8)
+        images = np.empty((int(chosen.sum()), *self.spec.output), self.spec.modality.dtype)
         done = 0
         with torch.inference_mode():
             for start in range(0, len(chosen), BATCH):
@@ -152,13 +153,14 @@ class Generator:
         self._check(truncation)
         return self._drawn(stream(seed, NOISE), n, truncation)
 
-    def images_of(self, inputs: Rows) -> NDArray[np.uint8]:
-        """The images, uint8 [n, C, H, W], of these noises and conditions, a row of every input for each.
+    def images_of(self, inputs: Rows) -> NDArray[Any]:
+        """The images, uint8 [n, C, H, W], of these noises and conditions, a row of every input for each; of another
+        kind examples as `sample` gives them.
 
         `images_of(noise(n, seed) | …)` are the samples of that seed.  Diverged as for `sample`.
         """
         n = len(next(iter(inputs.values())))
-        images = np.empty((n, *self.spec.output), np.uint8)
+        images = np.empty((n, *self.spec.output), self.spec.modality.dtype)
         with torch.inference_mode():
             for start in range(0, n, BATCH):
                 part = slice(start, start + BATCH)
@@ -194,7 +196,7 @@ class Generator:
         if not bool(torch.isfinite(made).all()):
             raise Diverged(f"{self.uri}: the generator makes numbers that are not finite; "
                            "take an earlier version")
-        return to_uint8(made.cpu().numpy())
+        return self.spec.modality.stored(made.cpu().numpy())
 
     def _fed(self, values: NDArray[Any]) -> Tensor:
         """An input as the network takes it: in its precision, images in [−1, 1], and labels as they are."""
@@ -256,4 +258,4 @@ def _traced(store: Store, prefix: str, manifest: Manifest, spec: GeneratorSpec, 
     weights, file = listed(store, prefix, manifest, WEIGHTS), listed(store, prefix, manifest, ONNX)
     refuse_another_size(store, prefix, weights)
     model = fetched(store, prefix, file, most_bytes(weights.size))
-    return OnnxNetwork(model, tuple(spec.inputs), f"{store.uri(prefix)}/{ONNX}")
+    return OnnxNetwork(model, tuple(spec.inputs), f"{store.uri(prefix)}/{ONNX}", output=spec.modality.made)

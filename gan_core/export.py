@@ -26,7 +26,7 @@ from gan_core.asked import Rows, condition_of, image_of, scaled, stream
 from gan_core.bundle import Generator, generator_of
 from gan_core.bundle_files import ONNX, SPEC
 from gan_core.errors import ConfigError, DamagedFile, ExportDiffers, NotExportable
-from gan_core.onnx_network import GRAPH, MOST_MODEL, OUTPUT, OnnxNetwork
+from gan_core.onnx_network import GRAPH, MOST_MODEL, OnnxNetwork
 
 TRACED = 2  # examples that the network is traced with
 COMPARED = (1, 7)  # examples that are compared: one, and a number that nothing could have kept from tracing
@@ -44,33 +44,35 @@ _one_at_a_time = threading.Lock()  # the exporter and the filters of warnings ar
 @dataclass(frozen=True)
 class Exported:
     """model: the file's bytes.  difference: the largest between an image of the model and of the network in float64,
-    both in [−1, 1].  images: how many were compared.  runtime: the version of onnxruntime that ran it.
+    both in [−1, 1].  images: how many were compared.  runtime: the version of onnxruntime that ran it.  output: the
+    name of what it makes.
     """
 
     model: bytes
     difference: float
     images: int
     runtime: str
+    output: str
 
 
 def exported(specification: bytes, weights: bytes, uri: str) -> Exported:
     """The ONNX model, in float32, of a bundle's generator.json and generator.safetensors, which are known to be whole.
 
     Its inputs have the names that generator.json says, [n, …] for any n: noise, attributes and images float32, labels
-    int64.  Its output `images` is float32 [n, C, H, W].
+    int64.  Its output `images` is float32 [n, C, H, W]; other kinds call it `audio`, `scores` or `video`.
 
     NotExportable says why there is none; ExportDiffers when it makes other images; errors of `load_generator`.
     """
     _refuse_large(len(weights))
-    asked, made, model = _traced(specification, weights, uri)  # the network is gone before its model is loaded
+    asked, made, model, output = _traced(specification, weights, uri)  # the network is gone before its model is loaded
     with _reasons():
-        runs = OnnxNetwork(model, tuple(asked[0]), ONNX, threads=1)
+        runs = OnnxNetwork(model, tuple(asked[0]), ONNX, threads=1, output=output)
         again = [_images(runs, given) for given in asked]
-    return Exported(model, _difference(made, again, uri), sum(COMPARED), runs.runtime)
+    return Exported(model, _difference(made, again, uri), sum(COMPARED), runs.runtime, output)
 
 
-def _traced(specification: bytes, weights: bytes, uri: str) -> tuple[list[Rows], list[Images], bytes]:
-    """Inputs, what the network makes of them in float64, and its model."""
+def _traced(specification: bytes, weights: bytes, uri: str) -> tuple[list[Rows], list[Images], bytes, str]:
+    """Inputs, what the network makes of them in float64, its model, and the name of the model's output."""
     try:
         generator = generator_of(specification, weights, uri)
     except ConfigError as error:  # its family is not installed here
@@ -79,7 +81,8 @@ def _traced(specification: bytes, weights: bytes, uri: str) -> tuple[list[Rows],
         _plain(generator.network)
         asked = [_inputs(generator, n) for n in COMPARED]
         made = [_images(generator.network, given) for given in asked]
-        return asked, made, _model(generator.network.float(), _inputs(generator, TRACED))
+        output = generator.spec.modality.made
+        return asked, made, _model(generator.network.float(), _inputs(generator, TRACED), output), output
 
 
 def _refuse_large(weights: int) -> None:
@@ -139,7 +142,7 @@ class _InOrder(nn.Module):
         return made
 
 
-def _model(network: nn.Module, inputs: Rows) -> bytes:
+def _model(network: nn.Module, inputs: Rows, output: str) -> bytes:
     """By the exporter that traces: it takes a fiftieth of the time of the one that is torch's default."""
     names, file = [*inputs], io.BytesIO()
     given = tuple(torch.from_numpy(np.array(values)) for values in inputs.values())
@@ -149,7 +152,7 @@ def _model(network: nn.Module, inputs: Rows) -> bytes:
         torch.onnx.export(
             _InOrder(network, names), floats, file,  # type: ignore[arg-type]  # this exporter writes to open files too
             dynamo=False, do_constant_folding=False,  # runtimes fold by themselves, and the weights stay as they are
-            input_names=names, output_names=[OUTPUT], dynamic_axes={name: {0: ROWS} for name in (*names, OUTPUT)},
+            input_names=names, output_names=[output], dynamic_axes={name: {0: ROWS} for name in (*names, output)},
         )
     return file.getvalue()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ class Fixed:
 def interpolated(
     generator: Generator, n: int, steps: int, *, seed: int = 0, label: int | None = None,
     attributes: Mapping[str, float] | None = None, truncation: float | None = None,
-) -> NDArray[np.uint8]:
+) -> NDArray[Any]:
     """Through the noise of the seed's first n images and back to the first: uint8 [n · steps, C, H, W].
 
     Image i · steps is made of the noise of image i of `Generator.sample`; the steps before the next one lie on the arc

@@ -10,6 +10,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,8 +42,12 @@ class Mixture:
             raise ConfigError(f"{mixed}: is a mixture already; name the versions that it was made from")
         for other in generators[1:]:
             if other.spec.output != first.spec.output:
-                raise ConfigError(f"{first.uri} makes images of {list(first.spec.output)} and {other.uri} of "
-                                  f"{list(other.spec.output)}; generators of one shape can be mixed")
+                raise ConfigError(f"{first.uri} makes {first.spec.modality.noun} of "
+                                  f"{list(first.spec.output)} and {other.uri} of {list(other.spec.output)}; "
+                                  "generators of one shape can be mixed")
+            if other.spec.form != first.spec.form:
+                raise ConfigError(f"{first.uri} and {other.uri} make other kinds, or have other symbols or rates; "
+                                  "generators trained on one data set can be mixed")
             if _asked_for(other) != _asked_for(first):
                 raise ConfigError(f"{first.uri} and {other.uri} are asked for differently: other classes, attributes "
                                   "or ranges; generators trained by the same ones can be mixed")
@@ -60,14 +65,15 @@ class Mixture:
     def sample(
         self, n: int, *, seed: int = 0, label: Labels | None = None, attributes: Attributes | None = None,
         images: NDArray[np.uint8] | None = None, truncation: float | None = None,
-    ) -> NDArray[np.uint8]:
+    ) -> NDArray[Any]:
         """n images, uint8 [n, C, H, W], as `Generator.sample` describes.
 
         Image i is image i of the generator that `which` says, sampled alone with the same arguments.
         """
         asked = rows(self.generators[0].spec, self.uri, n, seed, label, attributes, images)
         which = self.which(n, seed)
-        made = np.empty((n, *self.generators[0].spec.output), np.uint8)
+        spec = self.generators[0].spec
+        made = np.empty((n, *spec.output), spec.modality.dtype)
         for place, generator in enumerate(self.generators):
             made[which == place] = generator.made(asked, seed, which == place, truncation)
         return made
@@ -113,8 +119,8 @@ def united(generators: Sequence[Generator], weights: Sequence[float] | None = No
                               "mixes them without a bundle")
     parts = [{"family": one.spec.family, "options": one.spec.options} for one in generators]
     choice = InputSpec(shape=(), distribution="part", shares=mixture.shares)
-    return GeneratorSpec(family=FAMILY, options={"parts": parts}, inputs={**first.spec.inputs, "part": choice},
-                         output=first.spec.output)
+    return first.spec.model_copy(update={"family": FAMILY, "options": {"parts": parts}, "onnx": None,
+                                         "inputs": {**first.spec.inputs, "part": choice}})
 
 
 def _shares(generators: Sequence[Generator], weights: Sequence[float] | None) -> tuple[float, ...]:

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from gan_core.errors import DamagedFile
 
-OUTPUT = "images"
 OF_ONNX = ("", "ai.onnx")  # the names of its own set of operators
 GRAPH = 2**24  # bytes that a model may have beside its weights
 MOST_MODEL = 2**31 - 1  # bytes of any, by its format
@@ -27,31 +26,34 @@ FATAL = 4  # the runtime's own lines on standard error; its errors come as excep
 class OnnxNetwork(nn.Module):
     """Called with inputs by name, returns images [n, C, H, W] float32 on the CPU; holds no weights to change.
 
-    inputs: the names that it is to have.  threads: of the runtime, torch's number by default.  DamagedFile, naming
-    `where`, for what is no such model, and for one that cannot be run.
+    inputs, output: the names that it is to have; what it makes of another name than images is of another shape.
+    threads: of the runtime, torch's number by default.  DamagedFile, naming `where`, for what is no such model, and for
+    one that cannot be run.
     """
 
-    def __init__(self, model: bytes, inputs: tuple[str, ...], where: str, threads: int | None = None) -> None:
+    def __init__(
+        self, model: bytes, inputs: tuple[str, ...], where: str, threads: int | None = None, output: str = "images"
+    ) -> None:
         super().__init__()
         refuse_unsafe(model, where)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = FATAL
         options.intra_op_num_threads = threads or torch.get_num_threads()
         options.inter_op_num_threads = 1
-        self.where, self.runtime = where, str(onnxruntime.__version__)
+        self.where, self.output, self.runtime = where, output, str(onnxruntime.__version__)
         try:
             self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime's have no common class
             raise DamagedFile(f"{where}: cannot be run: {_line(error)}; publish the run again") from None
         found, made = ([one.name for one in side] for side in (self.session.get_inputs(), self.session.get_outputs()))
-        if sorted(found) != sorted(inputs) or made != [OUTPUT]:
+        if sorted(found) != sorted(inputs) or made != [output]:
             raise DamagedFile(f"{where}: takes {', '.join(found)} and makes {', '.join(made)}, not {', '.join(inputs)} "
-                              f"and {OUTPUT}; publish the run again")
+                              f"and {output}; publish the run again")
 
     def forward(self, **inputs: Tensor) -> Tensor:
         given = {name: (x.float() if x.is_floating_point() else x).cpu().numpy() for name, x in inputs.items()}
         try:
-            (images,) = self.session.run([OUTPUT], given)
+            (images,) = self.session.run([self.output], given)
         except Exception as error:  # as above
             raise DamagedFile(f"{self.where}: cannot be run: {_line(error)}; publish the run again") from None
         return torch.from_numpy(images)

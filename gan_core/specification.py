@@ -9,9 +9,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from gan_core.errors import DamagedFile
+from gan_core.modalities.kinds import MODALITIES
 from gan_core.models.spec import GeneratorSpec, InputSpec
 
 MOST_NUMBERS = 2**26  # of one example's input or image: a colour image of 4096 × 4096 has 3 · 2**24
+MOST_RATE = 10**6  # samples or frames a second
 MOST_VALUES = 2**20  # of one attribute, or classes
 MOST_OPTION = 2**16  # of an option that is a whole number: widths, sides, numbers of blocks
 
@@ -34,8 +36,13 @@ def _mistakes(spec: GeneratorSpec) -> Iterator[tuple[str, str]]:
     for name, value in _options(spec):
         if _largest(value) > MOST_OPTION:
             yield f"options.{name}", f"{_largest(value)} is more than networks have; {MOST_OPTION} works"
-    if not _possible(spec.output):
-        yield "output", f"{list(spec.output)} are no images"
+    makes = MODALITIES[spec.kind](spec.form)
+    if wrong := makes.mistake():
+        yield "output", wrong
+    elif makes.scores > MOST_NUMBERS:
+        yield "output", f"{list(spec.output)} are no {makes.noun} that a network makes"
+    if not 0 <= spec.rate <= MOST_RATE:
+        yield "rate", f"{spec.rate:g} a second; 0 to {MOST_RATE:,} work"
     for name, given in spec.inputs.items():
         if not _possible(given.shape):
             yield f"inputs.{name}.shape", f"{list(given.shape)} holds no numbers, or too many"

@@ -6,7 +6,6 @@ batches that begin anew with it.  So any worker makes any shard, and whoever mad
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,7 +21,7 @@ from gan_core.config import Config
 from gan_core.data.attributes import Seen
 from gan_core.data.layout import Layout
 from gan_core.data.parts import SHARD_BYTES, Part, Written, put_note, put_shard
-from gan_core.data.shards import ATTRIBUTES, IMAGE, LABEL
+from gan_core.data.shards import ATTRIBUTES, LABEL
 from gan_core.metrics.domain import one_thread
 from gan_core.store import Store
 
@@ -85,9 +84,9 @@ def missing(histogram: Mapping[int, int], classes: int) -> tuple[int, ...]:
     return tuple(most - histogram.get(label, 0) for label in range(classes))
 
 
-def shards_for(images: int, shape: tuple[int, ...], shard_images: int | None) -> int:
+def shards_for(images: int, example_bytes: int, shard_images: int | None) -> int:
     """How many shards so many images make, of at most `shard_images`; None for 64 MiB, at most 8,192."""
-    most = shard_images or min(MOST_IN_A_SHARD, max(1, SHARD_BYTES // math.prod(shape)))
+    most = shard_images or min(MOST_IN_A_SHARD, max(1, SHARD_BYTES // example_bytes))
     return -(-images // most)
 
 
@@ -113,7 +112,8 @@ class ShardWriter:
     def layout(self) -> Layout:
         """What all images look like."""
         names = tuple(attribute.name for attribute in self.generator.attributes)
-        return Layout(tensors={IMAGE: self.generator.spec.output}, labelled=bool(self.order.counts), weighted=False,
+        spec = self.generator.spec
+        return Layout(tensors={spec.kind: spec.output}, labelled=bool(self.order.counts), weighted=False,
                       attributes=names)
 
     def write(self, part: Part, tell: Tell = lambda images: None) -> Written:
@@ -124,7 +124,7 @@ class ShardWriter:
         written = Written(
             part=part,
             items=len(images),
-            file=put_shard(self.store, self.prefix, part, _record_batch(images, labels, attributes)),
+            file=put_shard(self.store, self.prefix, part, self._record_batch(images, labels, attributes)),
             examples=len(images),
             histogram={} if labels is None else _histogram(labels),
             bad=(),
@@ -140,10 +140,11 @@ class ShardWriter:
 
     def _made(
         self, part: Part, labels: NDArray[np.int64] | None, tell: Tell
-    ) -> tuple[NDArray[np.uint8], list[NDArray[Any]]]:
-        """The images of a shard, [n, C, H, W], and batch by batch what they were conditioned on."""
-        condition = condition_of(self.generator.spec)
-        images = np.empty((part.stop - part.start, *self.generator.spec.output), np.uint8)
+    ) -> tuple[NDArray[Any], list[NDArray[Any]]]:
+        """The images of a shard as they are stored, and batch by batch what they were conditioned on."""
+        spec = self.generator.spec
+        condition = condition_of(spec)
+        images = np.empty((part.stop - part.start, *spec.output), spec.modality.dtype)
         conditions: list[NDArray[Any]] = []
         done = 0
         with one_thread():
@@ -168,17 +169,16 @@ class ShardWriter:
         return {attribute.name: np.concatenate([given[:, place] for given in conditions])
                 for place, attribute in enumerate(known)}
 
-
-def _record_batch(
-    images: NDArray[np.uint8], labels: NDArray[np.int64] | None, attributes: Mapping[str, NDArray[np.float64]]
-) -> pa.RecordBatch:
-    columns: dict[str, pa.Array] = {IMAGE: pa.FixedShapeTensorArray.from_numpy_ndarray(images)}
-    if labels is not None:
-        columns[LABEL] = pa.array(labels)
-    if attributes:
-        columns[ATTRIBUTES] = pa.StructArray.from_arrays([pa.array(values) for values in attributes.values()],
-                                                         names=list(attributes))
-    return pa.RecordBatch.from_pydict(columns)
+    def _record_batch(
+        self, images: NDArray[Any], labels: NDArray[np.int64] | None, attributes: Mapping[str, NDArray[np.float64]]
+    ) -> pa.RecordBatch:
+        columns: dict[str, pa.Array] = {self.generator.spec.kind: pa.FixedShapeTensorArray.from_numpy_ndarray(images)}
+        if labels is not None:
+            columns[LABEL] = pa.array(labels)
+        if attributes:
+            columns[ATTRIBUTES] = pa.StructArray.from_arrays([pa.array(values) for values in attributes.values()],
+                                                             names=list(attributes))
+        return pa.RecordBatch.from_pydict(columns)
 
 
 def _histogram(labels: NDArray[np.int64]) -> dict[int, int]:

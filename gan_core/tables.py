@@ -1,11 +1,10 @@
-"""Tables of images: names beside the rows and above the columns; and pictures that move.
+"""Tables of images: names beside the rows and above the columns.
 
 Names are drawn in Pillow's own font, so that a picture has the same bytes wherever it is made.  It is Latin only.
 """
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from gan_core.pictures import LONG_SIDE
+from gan_core.pictures import enlarged
 
 TEXT, TITLE = 12, 14  # pixels
 GAP, MARGIN = 3, 10
@@ -63,20 +62,6 @@ def below_each_other(pictures: Sequence[Image.Image]) -> Image.Image:
         sheet.paste(picture, (0, top))
         top += picture.height + BETWEEN
     return sheet
-
-
-def gif(frames: Sequence[Image.Image], milliseconds: int) -> bytes:
-    """A GIF that goes round for ever, each frame shown so long."""
-    file = io.BytesIO()
-    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0)
-    return file.getvalue()
-
-
-def enlarged(image: NDArray[np.uint8], side: int = LONG_SIDE) -> Image.Image:
-    """[C, H, W] uint8 as a picture, enlarged by a whole factor up to about `side` pixels; C is 1 (grey) or 3 (RGB)."""
-    picture = Image.fromarray(np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)))
-    factor = max(1, side // max(picture.size))
-    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
 
 
 def drawable(name: str) -> bool:

@@ -213,7 +213,7 @@ class _Work:
         from gan_core.metrics.augmentation import answers
 
         assert self.wish.per_class is not None, "it was counted"
-        read: list[int] = answers(way, data.split("train"), synthetic, data.split("test"), data.classes,
+        read: list[int] = answers(way, data.split("train"), synthetic, data.split("test"), data.form, data.classes,
                                   size=self.wish.per_class, images=self.wish.images, seed=seed).tolist()
         return read
 

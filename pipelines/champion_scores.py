@@ -88,8 +88,10 @@ def _measured(
 def unfit(generator: Generator, data: Data) -> str | None:
     """Why a generator cannot be asked for what a data set holds; None when it can."""
     makes, holds = ("x".join(map(str, shape)) for shape in (generator.spec.output, data.shape))
-    if makes != holds:
-        return f"makes images of {makes}, and this data set has {holds}"
+    if makes != holds or generator.spec.kind != data.kind:
+        return f"makes {generator.spec.modality.noun} of {makes}, and this data set has {holds}"
+    if generator.spec.symbols != data.form.symbols:
+        return "makes texts of other symbols than this data set has"
     if generator.translates is not None and generator.translates != data.shape:
         return f"translates images of {'x'.join(map(str, generator.translates))}, and this data set has {holds}"
     if generator.translates is not None and data.classes != 2:

@@ -9,21 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gan_core.data.shards import IMAGE, RemoteSplit, open_shards
+from gan_core.data.shards import RemoteSplit, open_shards
 from gan_core.data.shards import Shards as Data
 from gan_core.errors import StoreError
 from gan_core.manifest import MANIFEST, Manifest, artefact, missing_files, read_manifest, read_named
 from gan_core.metrics.domain import FACTS_FILE, WEIGHTS_FILE, DomainNetwork, train_domain
+from gan_core.metrics.evidence import Images
 from gan_core.metrics.in_search import figures_against
 from gan_core.metrics.in_training import fd_domain_against
 from gan_core.store import Store
 from pipelines.handles import Features, Shards
 from pipelines.keys import features_prefix
 
-Images = NDArray[np.uint8]
 NEIGHBOURS, SUBSETS_SEED = 5, 0  # of a search's figures: the same in every look of every trial
 
 
@@ -39,12 +36,12 @@ def features_of(store: Store, shards: Shards, key: str, seed: int, data: Data | 
 
 def features_at_hand(store: Store, shards: Shards, key: str, seed: int) -> Features | None:
     """The same for a run that is only watched with it: None where it would have to be trained on a set that is larger
-    than the cache, and fetched file after file, and of data that is no images.
+    than the cache, and fetched file after file.
     """
     if made := _whole(store, features_prefix(key)):
         return made
     data = open_shards(store, shards.prefix)
-    if data.kind != IMAGE or isinstance(data.split("train"), RemoteSplit):
+    if isinstance(data.split("train"), RemoteSplit):
         return None
     return _make(store, shards, key, seed, data)
 
@@ -71,7 +68,7 @@ def figures_in(
 
 def _make(store: Store, shards: Shards, key: str, seed: int, data: Data) -> Features:
     prefix = features_prefix(key)
-    made = train_domain(data.split("train"), data.shape, data.classes, seed, data.splits.get("validation"))
+    made = train_domain(data.split("train"), data.form, data.classes, seed, data.splits.get("validation"))
     with artefact(store, prefix, kind=Features.KIND, key=key, parents=(shards.parent(),)) as draft:
         made.save(draft.path)
     return Features(store.uri(prefix), prefix, _manifest(store, prefix).digest)

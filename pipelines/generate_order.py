@@ -148,7 +148,7 @@ def order_of(wish: Wish, filled: Filled | None, generator: Generator, source: St
         raise ConfigError(f"{how}: {images:,} images in all; from 1 to {MOST_IMAGES:,} work")
     return Order(store=source.url, prefix=version, images=images, counts=counts, seed=wish.seed, attributes=attributes,
                  truncation=wish.truncation, precision=wish.precision,
-                 shards=shards_for(images, generator.spec.output, wish.shard_images))
+                 shards=shards_for(images, generator.spec.modality.example_bytes, wish.shard_images))
 
 
 def _counts(wish: Wish, filled: Filled | None, generator: Generator) -> tuple[int, ...]:

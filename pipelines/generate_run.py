@@ -134,7 +134,7 @@ def _made(
     order = order_of(wish, filled, generator, *version)
     writer = ShardWriter(order, in_precision(generator, order.precision), *out)
     told = order.model_dump(mode="json", exclude={"store", "prefix", "counts"})
-    facts = {"generated": {"generator": generator.uri, **told}}
+    facts = {"generated": {"generator": generator.uri, **told}, **generator.spec.form.facts}
     key = wish.key(parents)
     begin(*out, key)
     with ray_for_a_while(), counting("generating", "images") as progress:

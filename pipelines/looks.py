@@ -27,7 +27,9 @@ from gan_core.manifest import artefact, missing_files, read_manifest, read_named
 from gan_core.metrics.domain import one_thread
 from gan_core.metrics.evidence import Images, See
 from gan_core.metrics.look import BLOCK, Block, Looked, blocks_of, joined, look
-from gan_core.metrics.seen import features_by
+from gan_core.metrics.seen import features_by, pixels
+from gan_core.modalities.kinds import modality_of
+from gan_core.modalities.modality import Modality
 from gan_core.options.feature_networks import NAMED
 from gan_core.store import Store
 from pipelines.features import read_features
@@ -84,14 +86,15 @@ def networks_of(config: EvaluateConfig) -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Generated:
-    """Generated images [n, C, H, W], and how networks see them."""
+    """Generated images, and how networks see them."""
 
     images: Images
     features: Mapping[str, NDArray[Any]]
+    modality: Modality
 
     def see(self, network: str) -> NDArray[Any]:
         """[n, d] of one of the networks that looked, or the pixels."""
-        return self.images.reshape(len(self.images), -1) if network == PIXELS else self.features[network]
+        return pixels(self.modality, self.images) if network == PIXELS else self.features[network]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,14 +115,14 @@ class Looking:
         blocks = generator.inputs(n, BLOCK, seed=self.config.seed, **asked)
         looked = joined(self.place(self._sight(networks, run), blocks, n), n)
         assert looked.images is not None, "these blocks are inputs"
-        return Generated(looked.images, looked.features)
+        return Generated(looked.images, looked.features, generator.spec.modality)
 
     def real(self, split: str, n: int) -> See:
         """How networks see the first n images of a split: from the store, or looked at now and kept there."""
 
         def see(network: str) -> NDArray[Any]:
             if network == PIXELS:
-                return self.data.split(split).gather(np.arange(n)).reshape(n, -1)
+                return pixels(modality_of(self.data.form), self.data.split(split).gather(np.arange(n)))
             return self._kept(network, split, n)
 
         return cache(see)
@@ -155,4 +158,6 @@ class Looking:
             return {"name": network, **key_fields(file)}
         if network == "domain":
             return {"name": network, "digest": self.domain.digest}
-        return {"name": network, "seed": self.config.seed, "shape": list(self.data.shape)}
+        form = self.data.form
+        return {"name": network, "seed": self.config.seed, "shape": list(form.shape),
+                **({} if modality_of(form).is_picture else {"form": form.model_dump(mode="json")})}

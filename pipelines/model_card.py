@@ -10,9 +10,12 @@ from typing import Any
 import yaml
 
 from gan_core.config import Experiment
+from gan_core.modalities.form import Form
+from gan_core.modalities.kinds import modality_of
+from gan_core.modalities.modality import Modality
 from pipelines.intervals import bounded, how
 from pipelines.onnx_program import program
-from pipelines.usage import Usage, usage
+from pipelines.usage import Usage, usage_of
 
 LICENCE_NOT_STATED = "unknown"  # Hugging Face's own word for it
 PROVENANCE = ("n_real", "n_fake", "split", "network")
@@ -52,8 +55,7 @@ def model_card(
     specification: the generator's.  origin: (kind, place, digest), what came first first.  versions: of the tools that
     it was trained with.  mixture: the versions that it is made of, where it was not trained itself.
     """
-    output: list[int] = specification["output"]
-    use = usage(specification["inputs"].values())
+    modality, use = modality_of(Form.published(specification)), usage_of(specification)
     licence = experiment.publish.licence
     front = {
         "license": LICENCE_NOT_STATED if licence == "not stated" else licence,
@@ -68,15 +70,18 @@ def model_card(
         front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
         name=experiment.name,
         source=experiment.source,
+        makes=modality.words,
+        noun=modality.noun,
+        result=use.result,
+        file=use.file,
+        same="pixels" if modality.is_picture else modality.noun,
         options=options,
-        size=f"{output[2]}x{output[1]}",
-        channels=f"{output[0]} channel" + ("s" if output[0] > 1 else ""),
         trained=MIXED.format(mixture=mixture) if mixture else TRAINED.format(
             recipe=experiment.recipe, source=experiment.source, options=options,
             images=f"{experiment.train.images:,}"),
         python=use.python,
         shell=use.shell,
-        alone=_alone(specification, use, experiment.evaluate.seed, onnx),
+        alone=_alone(specification, modality, use, experiment.evaluate.seed, onnx),
         licence=licence,
         metrics=_table(METRIC_HEAD, _metric_rows(metrics)),
         lineage=_table(["artefact", "in the store", "digest"], made_of),
@@ -89,12 +94,13 @@ def mixed_of(shares: Mapping[str, float]) -> str:
     return ", ".join(f"{version} ({100 * share:.0f} %)" for version, share in shares.items())
 
 
-def _alone(specification: Mapping[str, Any], use: Usage, seed: int, onnx: Onnx) -> str:
+def _alone(specification: Mapping[str, Any], modality: Modality, use: Usage, seed: int, onnx: Onnx) -> str:
     """How to use the version without this package."""
     if onnx.left_out:
         return f"This version has no `generator.onnx`: {onnx.left_out}."
-    return ALONE.format(program=program(specification["inputs"], seed), result=use.alone, difference=onnx.difference,
-                        images=onnx.images, runtime=onnx.runtime)
+    differs = (PIXELS if modality.is_picture else OTHERS).format(
+        difference=onnx.difference, images=onnx.images, runtime=onnx.runtime, made=modality.made)
+    return ALONE.format(program=program(specification["inputs"], seed, modality), result=use.alone, differs=differs)
 
 
 def _metric_rows(metrics: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
@@ -125,7 +131,7 @@ CARD = """---
 
 # {name}
 
-A generator of {size} images with {channels}, {trained}
+A generator of {makes}, {trained}
 
 ![samples](samples.png)
 
@@ -134,15 +140,15 @@ A generator of {size} images with {channels}, {trained}
 ```python
 from gan_core.bundle import load_generator
 generator = load_generator("HERE")  # the path or URL of the directory that holds this card
-images = {python}
+{result} = {python}
 ```
 
 ```sh
-gan sample HERE {shell} --out grid.png
+gan sample HERE {shell} --out {file}
 gan models verify HERE
 ```
 
-The same seed gives the same pixels on every machine.
+The same seed gives the same {same} on every machine.
 
 ### Without this package
 
@@ -152,7 +158,7 @@ The same seed gives the same pixels on every machine.
 
 {metrics}
 
-Real and generated are counts of images; in brackets are a value's confidence bounds, where they are known.
+Real and generated are counts of {noun}; in brackets are a value's confidence bounds, where they are known.
 [metrics.json](metrics.json) has all figures, [report.html](report.html) shows them, [report.json](report.json) says the
 same to programs.
 
@@ -176,7 +182,14 @@ ALONE = """`pip install onnxruntime numpy pillow`, and in the directory that hol
 
 {result}
 
-Images of `generator.onnx`, in float32, differ from the network's, in float64, by {difference:.1e} at most, where black
-is -1 and white is 1: {images} were compared, by onnxruntime {runtime}. That can move a pixel by one of 256 levels.
+{differs}
 [generator.json](generator.json) lists the inputs: name, shape of one example, distribution, and what a label or an
 attribute may be."""
+
+PIXELS = """\
+Images of `generator.onnx`, in float32, differ from the network's, in float64, by {difference:.1e} at most, where black
+is -1 and white is 1: {images} were compared, by onnxruntime {runtime}. That can move a pixel by one of 256 levels."""
+
+OTHERS = """\
+The numbers of `{made}`, which `generator.onnx` makes in float32, differ from the network's, in float64, by
+{difference:.1e} at most: {images} examples were compared, by onnxruntime {runtime}."""

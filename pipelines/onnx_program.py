@@ -1,7 +1,7 @@
 """The program in a model card that needs no more than onnxruntime, NumPy and Pillow.
 
 It draws what `gan_core.bundle.Generator.sample` draws, from the same streams (`gan_core.asked`), and lays images out as
-`gan_core.pictures.grid` does: a test runs it and compares.
+`gan_core.pictures.grid` does: a test runs it and compares.  What it does with other kinds is in `gan_core.modalities`.
 """
 
 from __future__ import annotations
@@ -9,34 +9,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gan_core.modalities.modality import Modality
 
-def program(inputs: Mapping[str, Mapping[str, Any]], seed: int) -> str:
-    """For a generator with these inputs, as generator.json has them; seed: of samples.png."""
+
+def program(inputs: Mapping[str, Mapping[str, Any]], seed: int, modality: Modality) -> str:
+    """For a generator with these inputs, as generator.json has them, of that kind; seed: of samples.png."""
     kinds = {given["distribution"] for given in inputs.values()}
     told = next((given for given in inputs.values() if given["distribution"] == "condition"), {})
     classes, image = bool(told.get("classes")), "image" in kinds
     drawn = kinds & {"normal", "part"} or told.get("attributes")
-    parts = [IMPORTS.format(more="import sys\n" if image else ""), f"seed = {seed}\n" if drawn else "", SPEC]
+    kind = modality.program
+    parts = [IMPORTS.format(more="import sys\n" if image else "", kind=kind.imports),
+             f"seed = {seed}\n" if drawn else "", SPEC.format(sizes=kind.sizes)]
     parts += [PHOTOS] if image else [COUNT_OF_CLASSES if classes else COUNT]
     parts += [NOISE] if "normal" in kinds else []
     if told:
         parts += [ATTRIBUTES if not classes else TRANSLATED_TO if image else LABELS]
     parts += [PARTS] if "part" in kinds else []
-    return "".join([*parts, END])
+    return "".join([*parts, RUN.format(made=modality.made), kind.ends])
 
 
 IMPORTS = """\
 import json
 {more}import numpy as np
 import onnxruntime
-from PIL import Image
-
+{kind}
 """
 SPEC = """\
-spec = json.load(open("generator.json"))
-channels, height, width = spec["output"]
-inputs, feed = spec["inputs"], {}
-of = {given["distribution"]: name for name, given in inputs.items()}
+spec = json.load(open("generator.json", encoding="utf-8"))
+{sizes}inputs, feed = spec["inputs"], {{}}
+of = {{given["distribution"]: name for name, given in inputs.items()}}
 """
 PHOTOS = """\
 files = sys.argv[1:]  # the images to translate
@@ -76,17 +78,8 @@ ends = np.cumsum(inputs[of["part"]]["shares"])[:-1]  # which network of the mixt
 chance = np.random.Generator(np.random.Philox(key=(2 << 64) + seed)).random(n)
 feed[of["part"]] = np.searchsorted(ends, chance, side="right")
 """
-END = """\
+RUN = """\
 session = onnxruntime.InferenceSession("generator.onnx", providers=["CPUExecutionProvider"])
-rows = [{name: values[i : i + 10] for name, values in feed.items()} for i in range(0, n, 10)]
-made = np.concatenate([session.run(["images"], row)[0] for row in rows])
-images = np.uint8(np.clip(np.rint((made + 1) * 127.5), 0, 255))
-
-sheet = np.full((-(-n // 10) * (height + 1) + 1, 10 * (width + 1) + 1, channels), 255, np.uint8)  # ten in a row
-for i, image in enumerate(images):
-    top, left = i // 10 * (height + 1) + 1, i % 10 * (width + 1) + 1
-    sheet[top : top + height, left : left + width] = image.transpose(1, 2, 0)
-picture = Image.fromarray(sheet[..., 0] if channels == 1 else sheet)
-times = max(1, 64 // max(height, width))
-picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST).save("pictures.png")
+rows = [{{name: values[i : i + 10] for name, values in feed.items()}} for i in range(0, n, 10)]
+made = np.concatenate([session.run(["{made}"], row)[0] for row in rows])
 """

@@ -100,6 +100,20 @@ class DataSet:
 
 
 @dataclass(frozen=True)
+class Played:
+    """A generated example that a page plays or shows.  asked: whether it was asked for by class, which `caption` names.
+
+    element: 'audio', 'img' or 'pre'; what it holds is in `uri`, or for 'pre' in `text`.
+    """
+
+    caption: str
+    asked: bool
+    element: str
+    uri: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class Made:
     """How an artefact came to be.  key: of its stage.  created: ISO 8601; '' where it would be of this moment."""
 
@@ -109,11 +123,12 @@ class Made:
 
 @dataclass(frozen=True)
 class Parts:
-    """Each may be absent; left_out says of 'classes', 'near', 'explored' and 'maps' why, in one line."""
+    """Each may be absent; left_out says of 'classes', 'near', 'explored', 'maps' and 'media' why, in one line."""
 
     classes: Sequence[OfClass] = ()
     near: Near | None = None
     explored: Sequence[Sheet] = ()
+    media: Sequence[Played] = ()
     maps: Mapped | None = None
     data: DataSet | None = None
     usage: Usage | None = None

@@ -10,6 +10,7 @@ from gan_core.explore.attributes import Reading
 from gan_core.explore.picture import LeftOut
 from gan_core.manifest import read_manifest
 from gan_core.metrics.agreement import classifier
+from gan_core.modalities.kinds import modality_of
 from gan_core.store import Store
 from pipelines.models import find_artefact, lineage
 
@@ -45,4 +46,5 @@ def _fitted(shards: Shards) -> Reading:
     chosen = np.unique(np.linspace(0, len(train) - 1, min(MOST_IMAGES, len(train))).round().astype(np.int64))
     labels = np.asarray(train.labels)[chosen].astype(np.int64)
     names = shards.facts.get("class_names") or [f"class {label}" for label in range(shards.classes)]
-    return Reading(classifier(train.gather(chosen), labels), [str(name) for name in names])
+    views = modality_of(shards.form).views(train.gather(chosen))
+    return Reading(classifier(views, labels), [str(name) for name in names])

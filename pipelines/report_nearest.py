@@ -11,6 +11,7 @@ from gan_core.data.shards import Split
 from gan_core.errors import DataError
 from gan_core.metrics.maps import evenly
 from gan_core.metrics.nearest import Nearest, nearest, nearest_few
+from gan_core.modalities.modality import Modality
 from gan_core.pictures import png
 from gan_core.tables import table
 from pipelines.parts import Near, Neighbour, Sheet
@@ -24,11 +25,11 @@ Features = NDArray[Any]
 
 
 def near_training(
-    images: NDArray[np.uint8], fake: Features, real: Features, train_features: Features, train: Split
+    images: NDArray[Any], fake: Features, real: Features, train_features: Features, train: Split, modality: Modality
 ) -> Near:
     """The samples nearest to training examples, and some spread evenly over all, with three neighbours each.
 
-    images: generated, [m, C, H, W], and fake, real, train_features: `domain` features of these, of held-out real
+    images: generated, as they are stored, and fake, real, train_features: `domain` features of these, of held-out real
     examples and of all of `train`, [m, d], [n, d] and [N, d].  DataError where real examples have no distance to the
     training examples, being among them.
     """
@@ -44,7 +45,8 @@ def near_training(
     chosen = [("Nearest to training examples", f"of {len(asked):,} samples", first),
               ("Any samples", "spread evenly over the others", others[evenly(len(others), SHOWN)])]
     rows = {title: [_neighbour(place, asked, found, usual) for place in places] for title, _, places in chosen}
-    sheets = [_sheet(title, says, rows[title], images, train) for title, says, places in chosen if len(places)]
+    sheets = [_sheet(title, says, rows[title], images, train, modality)
+              for title, says, places in chosen if len(places)]
     reading = _reading(found.distances[:, 0] / usual, float(held_out.min()) / usual)
     return Near(usual, reading, [row for each in rows.values() for row in each], sheets)
 
@@ -55,8 +57,11 @@ def _neighbour(place: int, asked: NDArray[np.int64], found: Nearest, usual: floa
                      tuple((distances / usual).tolist()))
 
 
-def _sheet(title: str, says: str, rows: list[Neighbour], images: NDArray[np.uint8], train: Split) -> Sheet:
-    cells = np.stack([np.concatenate([images[[row.sample]], train.gather(np.array(row.training))]) for row in rows])
+def _sheet(
+    title: str, says: str, rows: list[Neighbour], images: NDArray[Any], train: Split, modality: Modality
+) -> Sheet:
+    cells = np.stack([modality.views(np.concatenate([images[[row.sample]], train.gather(np.array(row.training))]))
+                      for row in rows])
     columns = ["sample", "nearest", "2nd", "3rd"][: cells.shape[1]]
     captions = [["", *(f"{share:.2f}" for share in row.relative)] for row in rows]
     picture = table(cells, [str(row.sample) for row in rows], columns, "", captions)

@@ -16,16 +16,17 @@ from gan_core.errors import ConfigError, DataError
 from gan_core.explore.between import interpolation, truncation
 from gan_core.explore.picture import Extent
 from gan_core.explore.space import Space, refuse_unexplored
-from pipelines.parts import Near, OfClass, Parts, Sheet
+from gan_core.modalities.kinds import modality_of
+from pipelines.parts import Near, OfClass, Parts, Played, Sheet
 from pipelines.report_classes import classes_of
 from pipelines.report_data import data_set
 from pipelines.report_maps import mapped
+from pipelines.report_media import media_of
 from pipelines.report_nearest import near_training
-from pipelines.usage import usage
+from pipelines.usage import usage_of
 
 EXTENT = Extent(rows=4, columns=5)  # five columns can be read on a phone
 
-Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 Features = NDArray[Any]
 Made = TypeVar("Made")
@@ -35,12 +36,12 @@ Made = TypeVar("Made")
 class Compared:
     """The generated images that were compared with real ones, and what is known of both.
 
-    images: generated, [m, C, H, W] uint8.  requested, read: [m], the class that each was asked for and the one that a
+    images: generated, as they are stored.  requested, read: [m], the class that each was asked for and the one that a
     classifier sees in it.  labels: [n], of the real examples.  None where there are none.  real, fake, train: features
     by the `domain` network, [n, d], [m, d] and, of the whole train split, [N, d]; None where that was not gone through.
     """
 
-    images: Images
+    images: NDArray[Any]
     real: Features
     fake: Features
     train: Features | None = None
@@ -67,7 +68,8 @@ def parts_of(generator: Generator, data: Shards, experiment: Experiment, compare
         explored=tried("explored", lambda: _explored(generator, seed), ()),
         maps=tried("maps", lambda: mapped(compared.real, compared.fake, seed), None),
         data=data_set(data.facts, experiment.as_json()["data"], digest),
-        usage=usage([given.model_dump(mode="json") for given in generator.spec.inputs.values()]),
+        media=tried("media", lambda: _media(generator, data, compared), ()),
+        usage=usage_of(generator.spec.model_dump(mode="json")),
         left_out=left_out,
     )
 
@@ -89,7 +91,11 @@ def _near(data: Shards, compared: Compared) -> Near | None:
         raise DataError("the training set is larger than the cache, and not gone through for this")
     if compared.train is None:
         raise DataError("there are no features of the training set")
-    return near_training(compared.images, compared.fake, compared.real, compared.train, train)
+    return near_training(compared.images, compared.fake, compared.real, compared.train, train, modality_of(data.form))
+
+
+def _media(generator: Generator, data: Shards, compared: Compared) -> tuple[Played, ...]:
+    return media_of(generator.spec.modality, compared.images, compared.requested, data.facts.get("class_names", ()))
 
 
 def _explored(generator: Generator, seed: int) -> tuple[Sheet, ...]:

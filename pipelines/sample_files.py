@@ -1,9 +1,7 @@
-"""The kinds of file that images are written as, chosen by the name of the file."""
+"""Where samples are written, and as what: the name of the file chooses among those that hold their kind."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -13,53 +11,10 @@ from gan_core.store import Store, split_url
 from pipelines.pictures import check_folder, save
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from gan_core.modalities.modality import FileKind, Modality
 
-GIF_SIDE = 128  # pixels up to which the images of an animation are enlarged
 MOST_FRAMES = 1_000
 BRIEFEST_S = 0.02  # a frame; browsers show what is asked to be briefer for a tenth of a second
-COLOURS = (1, 3)  # channels that pictures have
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How images are laid out in a file.  columns: of a grid.  seconds: that an animation takes to go round."""
-
-    columns: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One kind of file.  holds: the channels it can have, any when ().  moves: whether it has a duration."""
-
-    encode: Callable[[NDArray[np.uint8], Layout], bytes]
-    holds: tuple[int, ...]
-    moves: bool = False
-
-
-def _png(images: NDArray[np.uint8], layout: Layout) -> bytes:
-    from gan_core.pictures import grid, png
-
-    return png(grid(images, layout.columns))
-
-
-def _gif(images: NDArray[np.uint8], layout: Layout) -> bytes:
-    from gan_core.tables import enlarged, gif
-
-    return gif([enlarged(image, GIF_SIDE) for image in images], round(1000 * layout.seconds / len(images)))
-
-
-def _npy(images: NDArray[np.uint8], layout: Layout) -> bytes:
-    import numpy as np
-
-    file = io.BytesIO()
-    np.save(file, images, allow_pickle=False)
-    return file.getvalue()
-
-
-KINDS = {".png": Kind(_png, COLOURS), ".gif": Kind(_gif, COLOURS, moves=True), ".npy": Kind(_npy, ())}
 
 
 @dataclass(frozen=True)
@@ -81,16 +36,16 @@ class Target:
             raise ConfigError(f"--out {self.out}: is a directory; --out {path / 'grid.png'} works")
         check_folder(path.parent, path)
 
-    def kind(self, shape: tuple[int, ...], uri: str) -> Kind:
-        """The file's kind.  shape: of an image, [C, H, W].  ConfigError names those that the generator's images fit."""
-        fitting = [suffix for suffix, kind in KINDS.items() if not kind.holds or shape[0] in kind.holds]
-        if self.suffix not in fitting:
+    def kind(self, modality: Modality, uri: str) -> FileKind:
+        """The file's kind.  ConfigError names those that hold what the generator at `uri` makes."""
+        kinds = modality.files()
+        if self.suffix not in kinds:
             stem = PurePosixPath(self.out).stem or "grid"
-            names = [f"--out {stem}{suffix}" for suffix in fitting]
+            names = [f"--out {stem}{suffix}" for suffix in kinds]
             works = f"{', '.join(names[:-1])} and {names[-1]} work" if names[1:] else f"{names[0]} works"
-            made = " x ".join(str(side) for side in shape)
-            raise ConfigError(f"--out {self.out}: {uri} makes images of {made}; {works}")
-        return KINDS[self.suffix]
+            made = " x ".join(str(side) for side in modality.form.shape)
+            raise ConfigError(f"--out {self.out}: {uri} makes {modality.noun} of {made}; {works}")
+        return kinds[self.suffix]
 
     def write(self, data: bytes) -> None:
         """The whole file, or nothing of it."""
@@ -101,11 +56,15 @@ class Target:
             save(data, Path(self.out))
 
 
-def check_frames(out: str, kind: Kind, frames: int, seconds: float | None) -> None:
+def check_frames(out: str, modality: Modality, examples: int, seconds: float | None) -> None:
     """ConfigError for a duration of what does not move, and for too many frames or too brief ones."""
-    if not kind.moves:
+    kinds = modality.files()
+    frames = examples * kinds[PurePosixPath(out).suffix.lower()].frames
+    if not frames:
         if seconds is not None:
-            raise ConfigError(f"--seconds {seconds:g}: {out} does not move; --out {PurePosixPath(out).stem}.gif works")
+            moving = [suffix for suffix, kind in kinds.items() if kind.frames]
+            works = f"--out {PurePosixPath(out).stem}{moving[0]} works" if moving else "leave it out"
+            raise ConfigError(f"--seconds {seconds:g}: {out} does not move; {works}")
         return
     if frames > MOST_FRAMES:
         raise ConfigError(f"--out {out}: {frames:,} frames, and an animation has at most {MOST_FRAMES:,}; "

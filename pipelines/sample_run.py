@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any
 from gan_core.addresses import resolve
 from gan_core.store import Store
 from pipelines.sample_arguments import attributes_in, domain, read_images, weights_in
-from pipelines.sample_files import Kind, Layout, Target, check_frames
+from pipelines.sample_files import Target, check_frames
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from gan_core.bundle import Generator
     from gan_core.mixture import Mixture
-
-STILL_S, STEP_S = 0.5, 0.06  # that a frame is shown: an image by itself, a step of an interpolation
+    from gan_core.modalities.modality import FileKind
 
 Places = list[tuple[Store, str]]
 
@@ -43,10 +41,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Images, uint8 [N, C, H, W], the n of them that were asked for, by what, and how many stand in a row of a grid."""
+    """Images, or examples of another kind as they are stored, the n of them that were asked for, by what, and how many
+    stand in a row of a grid.
+    """
 
     n: int
-    images: NDArray[np.uint8]
+    images: NDArray[Any]
     columns: int
     label: int | None
     attributes: dict[str, float] | None
@@ -54,18 +54,20 @@ class Drawn:
 
 def sample_models(store: Store, addresses: Sequence[str], asked: Asked, out: str) -> dict[str, Any]:
     """Writes the images of the generators at `addresses` to `out`.  Returns what was used, as --json tells it."""
+    from gan_core.modalities.modality import Layout
+
     target = Target(out)
     target.check()
     label, shares = domain(asked.to, asked.label, asked.images), weights_in(asked.weights, len(addresses))
     places = [resolve(address, store) for address in addresses]
     source = _source(places, shares, asked.average)  # torch takes seconds to import; wrong usage is told before
     one = _one_of(source)
-    kind = target.kind(one.spec.output, one.uri)
+    kind = target.kind(one.spec.modality, one.uri)
     if asked.interpolate:
-        drawn = _interpolated(one, label, asked, asked.interpolate, kind, out)
+        drawn = _interpolated(one, label, asked, asked.interpolate, out)
     else:
-        drawn = _sampled(source, label, asked, kind, out)
-    target.write(kind.encode(drawn.images, Layout(drawn.columns, _seconds(asked, len(drawn.images)))))
+        drawn = _sampled(source, label, asked, out)
+    target.write(kind.encode(drawn.images, Layout(drawn.columns, _seconds(asked, kind, len(drawn.images)))))
     return {
         "uri": source.uri, "out": out, "n": drawn.n, "seed": asked.seed, "label": drawn.label,
         "attributes": drawn.attributes, "truncation": asked.truncation, "interpolate": asked.interpolate,
@@ -91,20 +93,20 @@ def _one_of(source: Generator | Mixture) -> Generator:
     return source.generators[0] if isinstance(source, Mixture) else source
 
 
-def _sampled(source: Generator | Mixture, label: int | None, asked: Asked, kind: Kind, out: str) -> Drawn:
+def _sampled(source: Generator | Mixture, label: int | None, asked: Asked, out: str) -> Drawn:
     """Images each by itself."""
     one = _one_of(source)
     attributes = attributes_in(asked.attributes, one.attributes, one.uri)
     given = read_images(asked.images, asked.n, one.translates, one.uri)
     count = asked.n if given is None else len(given)
-    check_frames(out, kind, count, asked.seconds)
+    check_frames(out, one.spec.modality, count, asked.seconds)
     made = source.sample(count, seed=asked.seed, label=label, attributes=attributes, images=given,
                          truncation=asked.truncation)
     return Drawn(count, made, _columns(one, count, label), label, attributes)
 
 
 def _interpolated(
-    generator: Generator, label: int | None, asked: Asked, steps: int, kind: Kind, out: str
+    generator: Generator, label: int | None, asked: Asked, steps: int, out: str
 ) -> Drawn:
     """From image to image, a row of a grid for each stretch."""
     from gan_core.interpolation import first_asked, interpolated, refuse_still
@@ -112,17 +114,17 @@ def _interpolated(
     refuse_still(generator, asked.n)
     read_images(asked.images, asked.n, generator.translates, generator.uri)  # refused where some are named
     attributes = attributes_in(asked.attributes, generator.attributes, generator.uri)
-    check_frames(out, kind, asked.n * steps, asked.seconds)
+    check_frames(out, generator.spec.modality, asked.n * steps, asked.seconds)
     fixed = first_asked(generator, asked.seed, label, attributes)
     made = interpolated(generator, asked.n, steps, seed=asked.seed, label=fixed.label, attributes=fixed.attributes,
                         truncation=asked.truncation)
     return Drawn(asked.n, made, steps, fixed.label, fixed.attributes)
 
 
-def _seconds(asked: Asked, frames: int) -> float:
+def _seconds(asked: Asked, kind: FileKind, examples: int) -> float:
     if asked.seconds is not None:
         return asked.seconds
-    return frames * (STEP_S if asked.interpolate else STILL_S)
+    return examples * (kind.step if asked.interpolate else kind.still)
 
 
 def _columns(generator: Generator, n: int, label: int | None) -> int:

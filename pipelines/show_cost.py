@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
@@ -16,6 +16,7 @@ from gan_core.data.source import Example, source_of
 from gan_core.data.transforms import apply
 from gan_core.errors import ConfigError, DataError
 from gan_core.manifest import read_manifest
+from gan_core.modalities.form import Form
 from gan_core.recipes.recipe import DataSpec
 from gan_core.store import Store
 from gan_core.train.cost import Cost, count, expected_switches
@@ -129,8 +130,7 @@ def _spec(
     seen: Mapping[str, Seen],
 ) -> DataSpec:
     wanted = getattr(experiment.model, "attributes", ())
-    return DataSpec(cast(tuple[int, int, int], shape), classes, kind, attributes_in(seen, wanted),
-                    facts.get("domains", ""))
+    return DataSpec.of(Form.of(kind, shape, facts), classes, attributes_in(seen, wanted), facts)
 
 
 def _networks(cost: Cost) -> Table:

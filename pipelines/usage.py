@@ -6,21 +6,37 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gan_core.modalities.form import Form
+from gan_core.modalities.kinds import modality_of
+
 
 @dataclass(frozen=True)
 class Usage:
     """tag: Hugging Face's name of the task.  shell: arguments of `gan sample`.  python: a call of `generator`, with a
-    comment on what comes back.  alone: what the program of `pipelines.onnx_program` makes, in a sentence.
+    comment on what comes back.  alone: what the program of `pipelines.onnx_program` makes, in a sentence.  result: a
+    name for what comes back.  file: what `gan sample --out` writes.
     """
 
     tag: str
     shell: str
     python: str
     alone: str = "`pictures.png` is `samples.png` made again."
+    result: str = "images"
+    file: str = "grid.png"
+
+
+def usage_of(specification: Mapping[str, Any]) -> Usage:
+    """Of a generator, from the content of its `generator.json`."""
+    modality, found = modality_of(Form.published(specification)), usage(specification["inputs"].values())
+    if modality.is_picture:
+        return found
+    python = found.python.replace("uint8 [64, C, H, W]", modality.array.replace("[n,", "[64,"))
+    return Usage(modality.tag, found.shell, python, f"`{modality.program.writes}` is one of {modality.noun}, as "
+                 "`generator.sample(…, seed=seed)` makes them.", modality.noun, modality.file)
 
 
 def usage(inputs: Collection[Mapping[str, Any]]) -> Usage:
-    """Of a generator with these inputs, as `generator.json` has them."""
+    """Of a generator of images with these inputs, as `generator.json` has them."""
     if any(taken["distribution"] == "image" for taken in inputs):
         return Usage("image-to-image", "--images FOLDER",
                      "generator.sample(len(photos), images=photos)  # photos: uint8 [n, C, H, W]; label=0: the way "

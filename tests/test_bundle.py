@@ -308,8 +308,8 @@ print(*sorted(m for m in sys.modules if m.split(".")[0] in ours))
 def test_a_bundle_loads_with_models_and_the_layers_below_them_alone(store: Store) -> None:
     loaded = in_fresh_process(ONLY_THE_LAYERS_BELOW, store.uri(finish_run(store))).split()
     below = ("bundle", "addresses", "published", "errors", "plugin_files", "registry", "block", "transforms", "config",
-             "store", "outages", "manifest", "pictures", "models", "options", "asked", "claims", "disk", "exclusive",
-             "patience", "own_time", "bundle_files", "bundle_network", "specification")
+             "store", "outages", "manifest", "pictures", "modalities", "models", "options", "asked", "claims", "disk",
+             "exclusive", "patience", "own_time", "bundle_files", "bundle_network", "specification")
     assert "gan_core.models.dcgan" in loaded
     assert {m.split(".")[1] for m in loaded if "." in m} <= set(below)
     assert {m.split(".")[0] for m in loaded} == {"gan_core"}

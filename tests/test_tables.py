@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_core.tables import GAP, PAPER, below_each_other, drawable, gif, table
+from gan_core.pictures import gif
+from gan_core.tables import GAP, PAPER, below_each_other, drawable, table
 
 NAMES = {"rows": ["class 0", "class 1"], "columns": ["0", "0.5", "1"]}
 

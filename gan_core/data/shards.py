@@ -24,6 +24,7 @@ from gan_core.data.cache import Cache, in_parallel, is_whole, total
 from gan_core.data.source import TENSORS
 from gan_core.errors import DamagedFile, DataError
 from gan_core.manifest import File, Manifest, missing_files, read_file, read_manifest
+from gan_core.modalities.form import Form
 from gan_core.store import Store
 
 IMAGE, IMAGE_B, LABEL, WEIGHT, ATTRIBUTES = "image", "image_b", "label", "weight", "attributes"
@@ -195,6 +196,11 @@ class Shards:
     classes: int
     kind: str = IMAGE
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def form(self) -> Form:
+        """What one example is."""
+        return Form.of(self.kind, self.shape, self.facts)
 
     def split(self, name: str) -> Split:
         if name not in self.splits or not len(self.splits[name]):

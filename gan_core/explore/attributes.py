@@ -61,7 +61,7 @@ def _sweep(space: Space, number: int, values: list[float]) -> Image:
     rows[:, number] = np.tile(values, SWEPT)
     images = space.images(np.repeat(space.draw(SWEPT), len(values), axis=0), {name: rows})
     title = space.generator.attributes[number].name
-    return table(images.reshape(SWEPT, len(values), *space.generator.spec.output),
+    return table(images.reshape(SWEPT, len(values), *images.shape[1:]),
                  [f"z {row}" for row in range(SWEPT)], [f"{value:.3g}" for value in values],
                  title if drawable(title) else f"attribute {number}")
 
@@ -92,7 +92,7 @@ def _along(space: Space, extent: Extent, reading: Reading) -> Picture | LeftOut:
     along = np.linspace(-FARTHEST, FARTHEST, extent.columns)
     z = space.draw(1) + along[None, :, None] * np.stack([found[label].direction for label in labels])[:, None, :]
     images = space.images(z.reshape(-1, space.size), {})
-    sheet = table(images.reshape(len(labels), extent.columns, *space.generator.spec.output),
+    sheet = table(images.reshape(len(labels), extent.columns, *images.shape[1:]),
                   [name if drawable(name) else f"class {label}" for label, name in zip(labels, names, strict=True)],
                   steps(along), "Along the direction of each class, from the image in the middle")
     facts = {"shows": "image 0 of the seed, moved along the direction in which images are read as a class, a row each",

@@ -9,8 +9,8 @@ import numpy as np
 from gan_core.explore.picture import MOST_ROWS, Extent, LeftOut, Picture, row_names, spread, told
 from gan_core.explore.space import Space, repeated, tiled
 from gan_core.latent import slerp, truncated
-from gan_core.pictures import grid, png
-from gan_core.tables import gif, table
+from gan_core.pictures import gif, grid, png
+from gan_core.tables import table
 
 FRAMES = 4  # of the moving picture from one column to the next
 MILLISECONDS = 60  # of a frame
@@ -23,7 +23,8 @@ def interpolation(space: Space, extent: Extent) -> Picture:
     at = np.linspace(0, 1, steps)
     ends, asked = space.draw(2 * extent.rows), space.asked(extent.rows)
     z = np.concatenate([slerp(start, end, at) for start, end in ends.reshape(extent.rows, 2, -1)])
-    images = space.images(z, repeated(asked, steps)).reshape(extent.rows, steps, *space.generator.spec.output)
+    images = space.images(z, repeated(asked, steps))
+    images = images.reshape(extent.rows, steps, *images.shape[1:])
     pairs = [(2 * row, 2 * row + 1) for row in range(extent.rows)]
     columns = at[::FRAMES]
     sheet = table(images[:, ::FRAMES], row_names(space, asked, [f"{a} to {b}" for a, b in pairs]),
@@ -48,7 +49,7 @@ def classes(space: Space, extent: Extent) -> Picture | LeftOut:
     (condition,) = space.asked(1)
     z = np.tile(space.draw(extent.columns), (len(labels), 1))
     images = space.images(z, {condition: np.repeat(np.array(labels, np.int64), extent.columns)})
-    sheet = table(images.reshape(len(labels), extent.columns, *generator.spec.output),
+    sheet = table(images.reshape(len(labels), extent.columns, *images.shape[1:]),
                   [f"class {label}" for label in labels], [f"z {number}" for number in range(extent.columns)],
                   "A latent vector a column, a class a row")
     facts = {"shows": "one latent vector a column, one class a row", "labels": labels,
@@ -61,7 +62,7 @@ def truncation(space: Space, extent: Extent) -> Picture:
     z, asked = space.draw(extent.columns), space.asked(extent.columns)
     kept = [z, *(truncated(z, most) for most in THRESHOLDS)]
     images = space.images(np.concatenate(kept), tiled(asked, len(kept)))
-    images = images.reshape(len(kept), extent.columns, *space.generator.spec.output)
+    images = images.reshape(len(kept), extent.columns, *images.shape[1:])
     names = row_names(space, asked, [f"z {number}" for number in range(extent.columns)])
     sheet = table(images, ["any z", *(f"|z| < {most}" for most in THRESHOLDS)], names,
                   "The same latent vectors, truncated lower from row to row")

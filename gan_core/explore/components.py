@@ -28,7 +28,7 @@ def components(space: Space, extent: Extent) -> Picture | LeftOut:
     z = space.draw(1) + along[None, :, None] * found.directions[:, None, :]
     images = space.images(z.reshape(-1, space.size), space.asked(1))
     names = [f"{number + 1}   {share:.1%}" for number, share in enumerate(found.explained)]
-    sheet = table(images.reshape(len(names), extent.columns, *space.generator.spec.output), names,
+    sheet = table(images.reshape(len(names), extent.columns, *images.shape[1:]), names,
                   steps(along), "Along principal components, in standard deviations (share of variance at the left)")
     facts = {"shows": "image 0 of the seed, moved along a principal component a row",
              "of": "the output of the first layer that reads z" if layer else

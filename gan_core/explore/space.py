@@ -13,6 +13,7 @@ from gan_core.asked import Attributes, Rows, part_of, rows
 from gan_core.bundle import BATCH, Generator
 from gan_core.errors import ConfigError
 from gan_core.latent import Array
+from gan_core.pictures import COLOURS
 
 Tell = Callable[[int], None]
 
@@ -55,10 +56,11 @@ class Space:
                         for name, values in asked.items()}
 
     def images(self, z: Array, asked: Rows) -> NDArray[np.uint8]:
-        """[n, C, H, W] uint8.  asked: as for `inputs`."""
-        inputs, made = self.inputs(z, asked), []
+        """[n, C, H, W] uint8; of other kinds than images as they are looked at.  asked: as for `inputs`."""
+        views, inputs, made = self.generator.spec.modality.views, self.inputs(z, asked), []
         for start in range(0, len(z), BATCH):
-            made.append(self.generator.images_of({name: v[start : start + BATCH] for name, v in inputs.items()}))
+            some = {name: values[start : start + BATCH] for name, values in inputs.items()}
+            made.append(views(self.generator.images_of(some)))
             self.tell(len(made[-1]))
         return np.concatenate(made)
 
@@ -70,7 +72,8 @@ def refuse_unexplored(generator: Generator) -> None:
     """ConfigError for a generator that has no latent vectors, or several kinds of them, or whose images no picture can
     hold.
     """
-    uri, channels = generator.uri, generator.spec.output[0]
+    uri, modality = generator.uri, generator.spec.modality
+    channels = modality.views(np.zeros((1, *generator.spec.output), modality.dtype)).shape[1]
     if generator.translates:
         raise ConfigError(f"{uri}: translates images and has no latent vectors to explore; "
                           "`gan sample NAME --images FOLDER --out FILE.png` shows what it does")
@@ -79,7 +82,7 @@ def refuse_unexplored(generator: Generator) -> None:
     if part_of(generator.spec) is not None:
         raise ConfigError(f"{uri}: is a mixture, whose networks read the same noise each in its own way; explore the "
                           "versions that it was made from")
-    if channels not in (1, 3):
+    if channels not in COLOURS:
         raise ConfigError(f"{uri}: makes images of {channels} channels, pictures have 1 or 3; explore it in Python "
                           "with gan_core.latent and gan_core.bundle.load_generator")
 

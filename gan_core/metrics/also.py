@@ -77,7 +77,8 @@ class _Measures:
         if self.evidence.domain.facts.classes:
             found["inception_score_domain"] = self._score(self.evidence.domain.probabilities(generated)), DOMAIN
         if INCEPTION_NAME in self.evidence.config.networks:
-            classes = load_network(INCEPTION_NAME, INCEPTION_CLASSES).features(generated)  # as they are: they sum to 1
+            classes = load_network(INCEPTION_NAME, INCEPTION_CLASSES).features(
+                self.evidence.views(generated))  # as they are: they sum to 1
             found[f"inception_score_{INCEPTION_NAME}"] = self._score(classes), {"network": INCEPTION_NAME}
         return found
 
@@ -98,7 +99,7 @@ class _Measures:
 
     def ms_ssim(self) -> Found:
         try:
-            similar = ms_ssim_diversity(self.evidence.generated, self.evidence.requested,
+            similar = ms_ssim_diversity(self.evidence.views(self.evidence.generated), self.evidence.requested,
                                         seed=self.evidence.config.seed)
         except DataError as error:
             raise DataError(f"evaluate.also=ms_ssim: {error}; leave it out") from None
@@ -133,7 +134,7 @@ class _Measures:
         if labels is None or requested is None or train.labels is None or evidence.shards.classes < 2:
             return {}
         found = class_accuracy(train, Split((evidence.real,), labels), evidence.generated, requested,
-                               evidence.shards.classes, evidence.config.seed)
+                               evidence.shards.classes, evidence.shards.form, evidence.config.seed)
         n = len(labels)
         return {"gan_train": (share(found.gan_train, n), CLASSIFIER),
                 "gan_test": (share(found.gan_test, len(requested)), CLASSIFIER),

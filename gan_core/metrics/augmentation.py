@@ -25,6 +25,7 @@ from gan_core.errors import DataError
 from gan_core.metrics.crossed_bootstrap import crossed, interval_of
 from gan_core.metrics.domain import one_thread, read_by, train_classifier
 from gan_core.metrics.intervals import Interval, share_interval
+from gan_core.modalities.form import Form
 
 REAL, BALANCED_REAL, SYNTHETIC, BOTH = "real", "real_balanced", "synthetic", "real_synthetic"
 WAYS = (REAL, BALANCED_REAL, SYNTHETIC, BOTH)
@@ -39,7 +40,8 @@ def filled(real: Split, synthetic: Split, size: int) -> Split:
     known, made = labels_of(real), labels_of(synthetic)
     chosen = [np.flatnonzero(made == label)[: max(0, size - int((known == label).sum()))] for label in np.unique(made)]
     places = np.sort(np.concatenate(chosen))
-    return Split((*real.parts, synthetic.gather(places)), np.concatenate([known, made[places]]))
+    parts = (*real.parts, synthetic.gather(places))
+    return Split(parts, np.concatenate([known, made[places]]), kind=real.kind)
 
 
 def training_set(way: str, real: Split, synthetic: Split, size: int, images: int, seed: int) -> tuple[Split, Labels]:
@@ -55,18 +57,17 @@ def training_set(way: str, real: Split, synthetic: Split, size: int, images: int
 
 
 def answers(
-    way: str, real: Split, synthetic: Split, test: Split, classes: int, *, size: int, images: int, seed: int
+    way: str, real: Split, synthetic: Split, test: Split, form: Form, classes: int, *, size: int, images: int, seed: int
 ) -> Labels:
     """The class that a classifier trained in this way reads in each test example, [n]: a function of all of this.
 
-    All splits hold uint8 [n, C, H, W] of one shape.  Nothing of the test split but its images, after training, is
-    looked at.  DataError without labels.
+    All splits hold examples of this form.  Nothing of the test split but its examples, after
+    training, is looked at.  DataError without labels.
     """
     split, order = training_set(way, real, synthetic, size, images, seed)
-    channels, height, width = split.parts[0].shape[1:]
-    network = train_classifier(split, (channels, height, width), classes, seed, order)
+    network = train_classifier(split, form, classes, seed, order)
     with one_thread():
-        return read_by(network, test)
+        return read_by(network, test, form)
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,10 @@ from gan_core.metrics.agreement import Classify, classifier, training_subset
 from gan_core.metrics.domain import DomainNetwork
 from gan_core.metrics.judge import Judge
 from gan_core.metrics.seen import features_by
+from gan_core.modalities.kinds import modality_of
 
-Images = NDArray[np.uint8]
+Images = NDArray[Any]
+"""uint8 [n, C, H, W], or examples of another kind as they are stored."""
 Labels = NDArray[np.int64]
 Features = NDArray[Any]
 See = Callable[[str], Features]
@@ -35,7 +37,7 @@ See = Callable[[str], Features]
 class Evidence:
     """As many real as generated images of one data set, and their features.
 
-    real, generated: [n, C, H, W].  requested: [n], the class each was asked for; None from a generator that takes none.
+    real, generated: images.  requested: [n], the class each was asked for; None from a generator that takes none.
     see_real, see_generated: features of these by a network's name; see_train: of the whole train split.
     judge: the discriminator; None where nothing that is asked for needs one.
     """
@@ -73,13 +75,17 @@ class Evidence:
         if train.labels is None:
             return None
         chosen = training_subset(len(train))
-        return classifier(train.gather(chosen), np.asarray(train.labels, np.int64)[chosen])
+        return classifier(self.views(train.gather(chosen)), np.asarray(train.labels, np.int64)[chosen])
 
     @cached_property
     def read(self) -> Labels:
         """[n], the classes that it reads in generated images; only of a set with labels."""
         assert self.classify is not None, "classes are read where there are labels"
-        return self.classify(self.generated)
+        return self.classify(self.views(self.generated))
+
+    def views(self, examples: Images) -> NDArray[np.uint8]:
+        """[n, C, H, W]: images as they are, others as they are looked at."""
+        return modality_of(self.shards.form).views(examples)
 
     @property
     def terms(self) -> dict[str, Any]:
@@ -108,7 +114,7 @@ def seeing(images: Images, config: EvaluateConfig, domain: DomainNetwork) -> See
 
 
 def real_images(shards: Shards, config: EvaluateConfig) -> Images:
-    """The first n of the split in stored order, [n, C, H, W].  DataError as of `evidence_of`."""
+    """The first n of the split in stored order.  DataError as of `evidence_of`."""
     return shards.split(config.split).gather(np.arange(compared_count(shards, config)))
 
 

@@ -9,8 +9,8 @@ What the trials of a search are judged by.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.config import FD_DOMAIN
@@ -20,7 +20,8 @@ from gan_core.metrics.kernel import kernel_distance
 from gan_core.metrics.moments import Moments
 from gan_core.metrics.neighbours import neighbours
 
-Images = NDArray[np.uint8]
+Images = NDArray[Any]
+"""uint8 [n, C, H, W], or examples of another kind as they are stored."""
 KID = "kid_domain"
 OF_NEIGHBOURS = {f"{name}_domain": name for name in ("precision", "recall", "density", "coverage")}
 NAMES = (FD_DOMAIN, KID, *OF_NEIGHBOURS)
@@ -31,8 +32,8 @@ def figures_against(
 ) -> Callable[[Images], Mapping[str, float]]:
     """A function of generated images to those of NAMES that are wanted; fd_domain always.
 
-    real, and what the function takes: [n, C, H, W].  k: neighbours.  seed: of the kernel distance's subsets.
-    DataError for images of another shape than the network's, for fewer than two, and for k or fewer where neighbours
+    real: images.  k: neighbours.  seed: of the kernel distance's subsets.
+    DataError for images of another form than the network's, for fewer than two, and for k or fewer where neighbours
     are wanted.
     """
     features = domain.features(real)

@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gan_core.config import FD_DOMAIN
@@ -16,14 +16,14 @@ from gan_core.metrics.domain import DomainNetwork
 from gan_core.metrics.frechet import frechet_distance
 from gan_core.metrics.moments import Moments
 
-Images = NDArray[np.uint8]
+Images = NDArray[Any]
+"""uint8 [n, C, H, W], or examples of another kind as they are stored."""
 
 
 def fd_domain_against(domain: DomainNetwork, real: Images) -> Callable[[Images], Mapping[str, float]]:
     """A function of generated images, {"fd_domain": …}: of the same images it is evaluate's own value, bit for bit.
 
-    real, and what the function takes: [n, C, H, W].  DataError for images of another shape than the network's, and for
-    fewer than two of either.
+    real: images.  DataError for images of another form than the network's, and for fewer than two of either.
     """
     moments = Moments.of(domain.features(real))
 

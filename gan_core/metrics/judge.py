@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gan_core.config import Experiment
 from gan_core.data.batches import ready
-from gan_core.data.shards import Shards
+from gan_core.data.shards import IMAGE, Shards
 from gan_core.errors import DamagedFile, DataError
 from gan_core.metrics.domain import one_thread
 from gan_core.recipes.recipe import Recipe, build_recipe, data_of
@@ -24,25 +24,27 @@ WEIGHTS_FILE = "networks.safetensors"  # of a run: all networks as they were tra
 AT_ONCE = 64  # images given to it at one time
 MAKERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)  # of logits
 
-Images = NDArray[np.uint8]
+Images = NDArray[Any]
+"""uint8 [n, C, H, W], or examples of another kind as they are stored."""
 
 
 @dataclass(frozen=True, eq=False)
 class Judge:
     """The first discriminator that a recipe names, in use and not in training: dropout is off, statistics are fixed.
 
-    attributes: how many columns of them the data has.  Whatever it is asked is answered on one thread, and is a
-    function of weights and images.
+    attributes: how many columns of them the data has.  kind: the name of the examples in a batch.
+    Whatever it is asked is answered on one thread, and is a function of weights and images.
     """
 
     recipe: Recipe
     networks: Mapping[str, nn.Module]
     attributes: int
+    kind: str = IMAGE
 
     def logits(
         self, images: Images, labels: NDArray[np.int64] | None = None, attributes: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
-        """[n], higher is more real, of images [n, C, H, W] and what they are told to be.
+        """[n], higher is more real, of images and what they are told to be.
 
         labels: [n].  attributes: [n, A], in the order of the data's columns.  Either may be None where the data has
         none.
@@ -73,7 +75,7 @@ class Judge:
     ) -> Iterator[dict[str, Tensor]]:
         told = np.zeros(len(images), np.int64) if labels is None else labels
         known = np.zeros((len(images), self.attributes), np.float32) if attributes is None else attributes
-        columns: dict[str, NDArray[Any]] = {"image": images, "label": told, "attributes": known}
+        columns: dict[str, NDArray[Any]] = {self.kind: images, "label": told, "attributes": known}
         for start in range(0, len(images), AT_ONCE):
             yield {name: ready(torch.from_numpy(column[start : start + AT_ONCE].copy()))
                    for name, column in columns.items()}
@@ -93,7 +95,7 @@ def judge_of(experiment: Experiment, shards: Shards, weights: bytes) -> Judge:
         reason = " ".join(str(error).split())
         raise DamagedFile(f"{WEIGHTS_FILE} is not of the experiment's networks: {reason}; remove the run, and the next "
                           "one trains them again") from None
-    return Judge(recipe, networks, len(data.attributes))
+    return Judge(recipe, networks, len(data.attributes), data.kind)
 
 
 def _within(tensors: Mapping[str, Tensor], network: str) -> dict[str, Tensor]:

@@ -20,7 +20,8 @@ from gan_core.data.shards import Split
 
 BLOCK = 256
 
-Images = NDArray[np.uint8]
+Images = NDArray[Any]
+"""uint8 [n, C, H, W], or examples of another kind as they are stored."""
 Features = NDArray[Any]
 See = Callable[[Images], Features]
 Rows = dict[str, NDArray[Any]]
@@ -31,7 +32,7 @@ Block = Rows | Images
 
 @dataclass(frozen=True, eq=False)
 class Looked:
-    """images: [n, C, H, W] where they were made.  features: [n, d] by the network's name."""
+    """images: where they were made.  features: [n, d] by the network's name."""
 
     images: Images | None = None
     features: Mapping[str, Features] = field(default_factory=dict)
@@ -53,7 +54,7 @@ def joined(parts: Iterable[Looked], n: int) -> Looked:
     done = 0
     for part in parts:
         if not done:
-            images = None if part.images is None else np.empty((n, *part.images.shape[1:]), np.uint8)
+            images = None if part.images is None else np.empty((n, *part.images.shape[1:]), part.images.dtype)
             features = {name: np.empty((n, *rows.shape[1:]), rows.dtype) for name, rows in part.features.items()}
         count = 0
         for whole, rows in [(images, part.images), *((features[name], part.features[name]) for name in features)]:

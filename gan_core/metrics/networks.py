@@ -83,7 +83,7 @@ def load_network(name: str, file: NetworkFile, device: str = "cpu") -> FeatureNe
     return FeatureNetwork(name, forward, device)
 
 
-def random_network(shape: tuple[int, int, int], seed: int) -> FeatureNetwork:
+def random_network(shape: tuple[int, ...], seed: int) -> FeatureNetwork:
     """Random convolutions, always the same for one shape (C, H, W) and seed; 64 features.
 
     They see shape and colour and no meaning, and need neither labels nor a download (Naeem et al. 2020,

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import Field
 from torch import nn
 
 from gan_core.block import Config
+from gan_core.modalities.form import Form, Kind
+from gan_core.modalities.kinds import modality_of
+from gan_core.modalities.modality import Modality
 from gan_core.options.conditions import Attribute
 from gan_core.registry import FAMILIES
 
@@ -23,38 +27,52 @@ class InputSpec(Config):
     distribution: Literal["normal", "condition", "image", "part"]
     classes: int = 0
     attributes: tuple[Attribute, ...] = ()
-    shares: tuple[float, ...] = ()
+    shares: tuple[float, ...] = Field((), exclude_if=lambda shares: not shares)
 
 
 class OnnxSpec(Config):
     """What generator.onnx is beside the network.
 
-    difference: the largest that was found between an image of the model, in float32, and of the network in float64,
-    both in [−1, 1].
+    output: its name in the model, as of `gan_core.modalities.modality.Modality.made`.  difference: the largest that was
+    found between what the model makes, in float32, and what the network makes in float64, as a network makes it.
     """
 
     file: Literal["generator.onnx"] = "generator.onnx"
-    output: Literal["images"] = "images"
+    output: Literal["images", "audio", "scores", "video"] = "images"
     difference: float
 
 
 class GeneratorSpec(Config):
-    """generator.json: the family and options that build the network, its inputs, and its images' shape.
+    """generator.json: the family and options that build the network, its inputs, and the form of what it makes.
 
-    The network is called with its inputs by name and returns [n, *output] float32 in [−1, 1].  onnx: of a published
-    version that has an ONNX model.
+    kind, output, rate, symbols: as of `gan_core.modalities.form.Form`, output being its shape; images say no more than
+    their shape.  The network is called with its inputs by name and returns [n, *output] float32 in [−1, 1]; of tokens
+    scores, [n, symbols, T].  onnx: of a published version that has an ONNX model.
     """
 
     family: str
     options: dict[str, Any]
     inputs: dict[str, InputSpec]
-    output: tuple[int, int, int]
+    kind: Kind = Field("image", exclude_if=lambda kind: kind == "image")
+    output: tuple[int, ...]
+    rate: float = Field(0.0, exclude_if=lambda rate: not rate)
+    symbols: tuple[str, ...] = Field((), exclude_if=lambda symbols: not symbols)
     onnx: OnnxSpec | None = None
 
     @property
     def network(self) -> tuple[object, ...]:
         """What makes two networks alike but for their weights."""
-        return self.family, self.options, self.inputs, self.output
+        return self.family, self.options, self.inputs, self.form
+
+    @property
+    def form(self) -> Form:
+        """Of the examples that are made."""
+        return Form(kind=self.kind, shape=self.output, rate=self.rate, symbols=self.symbols)
+
+    @property
+    def modality(self) -> Modality:
+        """What is done with them."""
+        return modality_of(self.form)
 
     def build(self) -> nn.Module:
         """The network with fresh weights.  ConfigError when the family is not installed."""

@@ -41,7 +41,8 @@ class Cyclegan(Defaults):
         if data.kind != "image" or data.domains != "unpaired":
             raise ConfigError("model.recipe: cyclegan translates between two unpaired domains of images, and this data "
                               "set has none; data.source=unpaired or data.source=two_domains works")
-        self.options, self.shape = options, data.shape
+        channels, height, width = data.shape
+        self.options, self.shape = options, (channels, height, width)
         self.objective = OBJECTIVES[options.objective]
 
     def networks(self) -> dict[str, nn.Module]:

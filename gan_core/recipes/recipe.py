@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gan_core.config import Experiment
 from gan_core.data.attributes import attributes_of
 from gan_core.data.shards import Shards
+from gan_core.modalities.form import Form, Kind
 from gan_core.models.norm import each_by_itself
 from gan_core.models.spec import GeneratorSpec
 from gan_core.options.conditions import Attribute
@@ -32,15 +33,28 @@ Margin = Callable[[Tensor, Tensor], Tensor]
 class DataSpec:
     """What a recipe must know of the data.
 
-    shape: of one example, (C, H, W) for images.  classes: 0 without labels.  kind: image, audio, tokens or video.
-    attributes: in the order of the columns of a batch's `attributes`.  domains: 'unpaired' for two of them.
+    shape, kind, rate, symbols: of one example, as of `gan_core.modalities.form.Form`: (C, H, W) for images.  classes: 0
+    without labels.  attributes: in the order of the columns of a batch's `attributes`.  domains: 'unpaired' for two of
+    them.
     """
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     classes: int
-    kind: str = "image"
+    kind: Kind = "image"
     attributes: tuple[Attribute, ...] = ()
     domains: str = ""
+    rate: float = 0.0
+    symbols: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(form: Form, classes: int, attributes: tuple[Attribute, ...], facts: Mapping[str, Any]) -> DataSpec:
+        """facts: of the shards' manifest."""
+        return DataSpec(form.shape, classes, form.kind, attributes, facts.get("domains", ""), form.rate, form.symbols)
+
+    @property
+    def form(self) -> Form:
+        """What one example is, and what a generator of this data is to make."""
+        return Form(kind=self.kind, shape=self.shape, rate=self.rate, symbols=self.symbols)
 
 
 @dataclass(frozen=True)
@@ -119,7 +133,7 @@ class Recipe(Protocol):
         """What `generate` needs for draw.count samples.  condition: [n] int64 labels, or None."""
 
     def generate(self, nets: Networks, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Samples [n, …] in the data's own range; pure, all randomness is in `inputs`."""
+        """Samples [n, …] in the data's own range; of tokens scores [n, symbols, T].  All randomness is in `inputs`."""
 
     def published(self) -> tuple[tuple[str, ...], GeneratorSpec]:
         """The networks that a bundle carries, by name, and how the bundle builds and feeds them.
@@ -160,7 +174,7 @@ class Defaults:
 def data_of(experiment: Experiment, shards: Shards) -> DataSpec:
     """What the recipe must know of prepared data.  ConfigError where it names attributes that there are not."""
     known = attributes_of(shards, wanted=getattr(experiment.model, "attributes", ()))
-    return DataSpec(shards.shape, shards.classes, shards.kind, known, shards.facts.get("domains", ""))
+    return DataSpec.of(shards.form, shards.classes, known, shards.facts)
 
 
 def build_recipe(experiment: Experiment, data: DataSpec) -> Recipe:

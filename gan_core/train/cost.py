@@ -197,7 +197,7 @@ class _Blank(Batches):
     def at(self, position: int) -> dict[str, Tensor]:
         data, zeros = self._data, partial(torch.zeros, device=self._device)
         dtype = torch.int64 if data.kind == "tokens" else torch.float32
-        batch = {data.kind: zeros(self._rows, *data.shape, dtype=dtype)}
+        batch: dict[str, Tensor] = {data.kind: zeros(self._rows, *data.shape, dtype=dtype)}
         if data.domains:
             return {**batch, "image_b": zeros(self._rows, *data.shape)}
         if data.classes:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gan_core.data.batches import ready
 from gan_core.data.shards import Split
+from gan_core.modalities.modality import Modality
 
 MEAN_OF = 64  # real examples of each class behind its mean, and held-out ones that are put to the means
 
@@ -31,28 +32,28 @@ class Real:
     agreement: float
 
     @staticmethod
-    def of(splits: Mapping[str, Split], labels: Tensor | None, n: int, device: torch.device) -> Real:
+    def of(
+        splits: Mapping[str, Split], labels: Tensor | None, n: int, modality: Modality, device: torch.device
+    ) -> Real:
         """splits: train and, where there is one, validation.  labels: [n] of the samples to come, or None."""
         train = splits["train"]
         if labels is None or train.labels is None:
-            return Real(apart(_examples(train, np.arange(len(train)), n, device)), {}, {}, math.nan)
+            return Real(apart(_examples(train, np.arange(len(train)), n, modality, device)), {}, {}, math.nan)
         alike: dict[int, Tensor] = {}
         means: dict[int, Tensor] = {}
         for label, count in zip(*(found.tolist() for found in labels.unique(return_counts=True)), strict=True):
-            examples = _of_class(train, label, max(MEAN_OF, count), device)
+            examples = _of_class(train, label, max(MEAN_OF, count), modality, device)
             if len(examples):  # a class may lie in files that are not at hand
                 alike[label], means[label] = examples[:: max(1, len(examples) // count)][:count], examples.mean(0)
         within = {label: apart(examples) for label, examples in alike.items() if len(examples) > 1}
         held_out = splits.get("validation", train)
-        known = {label: _of_class(held_out, label, MEAN_OF, device) for label in means}
+        known = {label: _of_class(held_out, label, MEAN_OF, modality, device) for label in means}
         asked = torch.cat([torch.full((len(found),), label, device=device) for label, found in known.items()])
         return Real(apart(torch.cat(list(alike.values()))), within, means,
                     agreement(torch.cat(list(known.values())), asked, means))
 
     def compare(self, samples: Tensor, labels: Tensor | None) -> dict[str, float]:
-        """Diversity and agreement of samples [n, …] that were asked for with labels [n]; none of tokens."""
-        if not samples.is_floating_point():
-            return {}
+        """Diversity and agreement of samples, as `looked_at` shows them, that were asked for with labels [n]."""
         flat = samples.flatten(1).float()
         found = {"diversity/pairwise": _ratio(apart(flat), self.apart)}
         if labels is None or not self.means or flat.shape[1] != next(iter(self.means.values())).numel():
@@ -83,12 +84,23 @@ def _ratio(samples: float, real: float) -> float:
     return samples / real if real else math.nan
 
 
-def _of_class(split: Split, label: int, most: int, device: torch.device) -> Tensor:
-    return _examples(split, np.flatnonzero(np.asarray(split.labels) == label), most, device)
+def looked_at(samples: Tensor, modality: Modality) -> Tensor:
+    """[n, C, H, W] in [−1, 1]: what a network made as a picture; images as they are, not rounded."""
+    if modality.is_picture:
+        return samples
+    views = modality.views(modality.stored(samples.float().cpu().numpy()))
+    return ready(torch.from_numpy(views).to(samples.device))
 
 
-def _examples(split: Split, among: NDArray[np.int64], most: int, device: torch.device) -> Tensor:
-    """[n, d] float32: up to `most` of these examples, spread evenly over them, as networks take them."""
+def _of_class(split: Split, label: int, most: int, modality: Modality, device: torch.device) -> Tensor:
+    return _examples(split, np.flatnonzero(np.asarray(split.labels) == label), most, modality, device)
+
+
+def _examples(
+    split: Split, among: NDArray[np.int64], most: int, modality: Modality, device: torch.device
+) -> Tensor:
+    """[n, d] float32: up to `most` of these examples, spread evenly over them, as pictures in [−1, 1]."""
     n = min(most, len(among))
     chosen = among[np.arange(n) * len(among) // max(n, 1)]
-    return ready(torch.from_numpy(np.ascontiguousarray(split.gather(chosen))).to(device)).flatten(1).float()
+    views = modality.views(split.gather(chosen))
+    return ready(torch.from_numpy(np.ascontiguousarray(views)).to(device)).flatten(1).float()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,17 +25,18 @@ from gan_core.config import FD_DOMAIN, Experiment, TrainConfig
 from gan_core.data.batches import ready
 from gan_core.data.shards import RemoteSplit, Shards, Split
 from gan_core.errors import ConfigError
+from gan_core.modalities.kinds import modality_of
 from gan_core.models.spec import InputSpec
-from gan_core.pictures import to_uint8
 from gan_core.recipes.draw import Draw
 from gan_core.recipes.recipe import Recipe
 from gan_core.train.watch import AT_ONCE, undisturbed
 
-Images = NDArray[np.uint8]
+Images = NDArray[Any]
+"""uint8 [n, C, H, W], or examples of another kind as they are stored."""
 Measure = Callable[[Images], Mapping[str, float]]
-"""Generated images [n, C, H, W] to values by their names in the curves; a pure function."""
+"""Generated images to values by their names in the curves; a pure function."""
 Compare = Callable[[Images], Measure]
-"""Real images [n, C, H, W] to what measures as many generated ones beside them.  Called on rank 0 alone."""
+"""Real images to what measures as many generated ones beside them.  Called on rank 0 alone."""
 
 SAMPLES_BYTES = 256 * 2**20  # of generated images at one time, so that large ones are fewer
 FEWEST = 2  # that have a covariance
@@ -45,7 +47,7 @@ SOURCE, TARGET = 0, 1  # labels of two domains: images of one are translated to 
 class Asked:
     """What samples are asked for, and compared with.
 
-    real: [n, C, H, W] uint8.  condition: [n] int64 labels or [n, A] float32 attributes, None without.  images: by
+    real: images.  condition: [n] int64 labels or [n, A] float32 attributes, None without.  images: by
     name, [n, C, H, W] uint8 that are to be translated.
     """
 
@@ -78,8 +80,9 @@ class Gauge:
         self, experiment: Experiment, recipe: Recipe, shards: Shards, device: torch.device, compare: Compare
     ) -> None:
         self._recipe, self._seed, self._device = recipe, experiment.seed, device
+        self._modality = modality_of(shards.form)
         taken = recipe.published()[1].inputs
-        most = max(FEWEST, min(experiment.train.fd_samples, SAMPLES_BYTES // math.prod(shards.shape)))
+        most = max(FEWEST, min(experiment.train.fd_samples, SAMPLES_BYTES // self._modality.example_bytes))
         held_out = shards.splits.get("validation")
         self.split = "validation" if held_out and len(held_out) >= FEWEST else "train"
         asked = Asked.of(taken, _first(shards.split(self.split), most), most)
@@ -111,10 +114,11 @@ class Gauge:
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
     def samples(self, networks: Mapping[str, nn.Module]) -> Images:
-        """The images that are compared, [n, C, H, W]."""
+        """The images that are compared, as they are stored."""
         parts = ({name: values[i : i + AT_ONCE] for name, values in self._inputs.items()}
                  for i in range(0, self.n, AT_ONCE))
-        return np.concatenate([to_uint8(self._generate(networks, part).float().cpu().numpy()) for part in parts])
+        stored = self._modality.stored
+        return np.concatenate([stored(self._generate(networks, part).float().cpu().numpy()) for part in parts])
 
     def _generate(self, networks: Mapping[str, nn.Module], part: Mapping[str, Tensor]) -> Tensor:
         fed = {name: ready(values.to(self._device)) for name, values in part.items()}

@@ -11,10 +11,10 @@
                             training set by heart
 
 Diversity is 1 for samples as far apart as the data and goes to 0 as they become one picture; distances are L2 between
-whole examples.  These samples are of the averaged weights, which are what is published and which follow slowly;
-diversity/raw_pairwise, diversity/raw_class and agreement/raw_class are of the weights as they are being trained, where
-a collapse shows first.  All of it is a function of (seed, networks), whoever looks and on however many workers they
-were trained.
+whole examples, which are looked at as pictures where they are none (`gan_core.modalities`).  These samples are of the
+averaged weights, which are what is published and which follow slowly; diversity/raw_pairwise, diversity/raw_class and
+agreement/raw_class are of the weights as they are being trained, where a collapse shows first.  All of it is a function
+of (seed, networks), whoever looks and on however many workers they were trained.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ from torch import Tensor, nn
 
 from gan_core.data.batches import Batches, ready
 from gan_core.data.sampler import stream
-from gan_core.data.shards import IMAGE, RemoteSplit, Shards, Split
+from gan_core.data.shards import RemoteSplit, Shards, Split
+from gan_core.modalities.kinds import modality_of
 from gan_core.models.spec import InputSpec
-from gan_core.pictures import grid, png, to_uint8
+from gan_core.pictures import COLOURS, grid, png
 from gan_core.recipes.draw import Draw
 from gan_core.recipes.recipe import Recipe
-from gan_core.train.likeness import Real
+from gan_core.train.likeness import Real, looked_at
 
 NAMES = ("diversity/", "agreement/", "logits/train", "logits/validation", "overfit/")
 """What the names of its measurements begin with."""
@@ -50,7 +51,6 @@ JUDGED_BYTES = 32 * 2**20  # of such examples as they are stored, so that large 
 AT_ONCE = 64  # examples that a network is given at one time
 MOST_FILES = 4  # of a set that is larger than the cache: real examples are looked for in these alone
 SQUARE = 8  # columns of a grid without classes
-PICTURED = (1, 3)  # channels that a picture may have
 
 Networks = Mapping[str, nn.Module]
 
@@ -67,7 +67,7 @@ class Watch:
 
     def __init__(self, recipe: Recipe, shards: Shards, seed: int, device: torch.device) -> None:
         self._recipe, self._seed, self._device = recipe, seed, device
-        self._is_image = shards.kind == IMAGE
+        self._modality = modality_of(shards.form)
         taken = recipe.published()[1].inputs
         self._labels = _dealt(max((one.classes for one in taken.values()), default=0), device)
         n = UNLABELLED if self._labels is None else len(self._labels)
@@ -79,34 +79,38 @@ class Watch:
                        if one.distribution == "image"}
         self._inputs = {**recipe.inputs(draw, condition), **self._given}
         self._judged = {name: _fixed(split, shards, stream(seed, "watch"), device) for name, split in splits.items()}
-        self._real = Real.of(splits, self._labels, n, device)
+        self._real = Real.of(splits, self._labels, n, self._modality, device)
 
     def measure(self, networks: Networks, averages: Networks) -> dict[str, float]:
         """What can be measured of this data and recipe, by the names above; a value that is not finite is left out."""
         with self._undisturbed(networks, averages):
-            averaged = self._real.compare(self._samples({**networks, **averages}), self._labels)
-            raw = self._real.compare(self._samples(networks), self._labels)
+            averaged = self._real.compare(self._seen({**networks, **averages}), self._labels)
+            raw = self._real.compare(self._seen(networks), self._labels)
             found = {**averaged, **_as_raw(raw), **self._logits(networks)}
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
     def grid(self, averages: Networks) -> bytes | None:
         """PNG of the samples of fixed noise: a class a row, or a square; above each row what it is a translation of.
 
-        None where samples are no grey or RGB images.
+        None where samples have no grey or RGB pictures.
         """
         with self._undisturbed(averages):
             samples = self._samples(averages)
-        if not self._is_image or samples.dim() != 4 or samples.shape[1] not in PICTURED:
-            return None
         n, labels = len(samples), self._labels
         rows = [*torch.arange(n, device=samples.device).split(SQUARE)] if labels is None else \
             [(labels == label).nonzero().flatten()[:PER_CLASS] for label in labels.unique()]
         shown = [*(images for images in self._given.values() if images.shape == samples.shape), samples]
-        images = to_uint8(torch.cat([kind[row] for row in rows for kind in shown]).float().cpu().numpy())
-        return png(grid(images, SQUARE if labels is None else PER_CLASS))
+        made = torch.cat([kind[row] for row in rows for kind in shown]).float().cpu().numpy()
+        views = self._modality.views(self._modality.stored(made))
+        if views.shape[1] not in COLOURS:
+            return None
+        return png(grid(views, SQUARE if labels is None else PER_CLASS))
 
     def _undisturbed(self, *kinds: Networks) -> AbstractContextManager[None]:
         return undisturbed([net for networks in kinds for net in networks.values()], self._seed, self._device)
+
+    def _seen(self, networks: Networks) -> Tensor:
+        return looked_at(self._samples(networks), self._modality)
 
     def _samples(self, networks: Networks) -> Tensor:
         n = len(next(iter(self._inputs.values())))

@@ -50,6 +50,9 @@ class Source:
         if generator.translates is not None:
             raise ConfigError(f"{generator.uri}: translates images, and only generators that make them from noise are "
                               "served; `gan sample --images` translates")
+        if not generator.spec.modality.is_picture:
+            raise ConfigError(f"{generator.uri}: makes {generator.spec.modality.noun}, and only images are served; "
+                              f"`gan sample --out {generator.spec.modality.file}` works")
         generator = generator if self.dtype == generator.dtype else generator.at(self.dtype)
         generator.sample(1)
         return generator

@@ -22,6 +22,7 @@ from gan_core.metrics.evaluate import Measured, measured_by, requested_attribute
 from gan_core.metrics.evidence import Evidence, Images, real_images, refuse_others
 from gan_core.metrics.judge import WEIGHTS_FILE, Judge, judge_of
 from gan_core.metrics.translation import A, B, Translate, domain_of, measure_translation
+from gan_core.modalities.kinds import modality_of
 from gan_core.options.evaluation import OF_DISCRIMINATORS
 from gan_core.pictures import grid, png
 from gan_core.store import Store
@@ -153,10 +154,14 @@ def _samples(generator: Generator, data: Data, config: EvaluateConfig) -> bytes:
         return _translations(generator, data, config)
     if generator.attributes:
         asked = _attributes(generator, data, config)[:UNLABELLED]
-        return _grid(generator.sample(len(asked), seed=config.seed, attributes=asked))
+        return _grid(_views(generator, generator.sample(len(asked), seed=config.seed, attributes=asked)))
     rows = min(generator.classes, MOST_ROWS)
     labels = np.repeat(np.arange(rows), PER_CLASS) if rows else None
-    return _grid(generator.sample(rows * PER_CLASS or UNLABELLED, seed=config.seed, label=labels))
+    return _grid(_views(generator, generator.sample(rows * PER_CLASS or UNLABELLED, seed=config.seed, label=labels)))
+
+
+def _views(generator: Generator, examples: Images) -> Images:
+    return generator.spec.modality.views(examples)
 
 
 def _translations(generator: Generator, data: Data, config: EvaluateConfig) -> bytes:
@@ -178,10 +183,10 @@ def _rows_of_translations(data: Data) -> str:
 
 def _real(data: Data, split: str, classes: int) -> bytes:
     """PNG of real images, laid out as `_samples` does."""
-    images, labels = data.split(split).images, data.split(split).labels
+    views, images, labels = modality_of(data.form).views, data.split(split).images, data.split(split).labels
     if not classes or labels is None:
-        return _grid(images[:UNLABELLED])
-    rows = [_padded(images[labels == label][:PER_CLASS]) for label in range(min(classes, MOST_ROWS))]
+        return _grid(views(images[:UNLABELLED]))
+    rows = [_padded(views(images[labels == label][:PER_CLASS])) for label in range(min(classes, MOST_ROWS))]
     return _grid(np.concatenate(rows))
 
 

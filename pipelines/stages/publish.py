@@ -208,7 +208,7 @@ def _with_onnx(files: dict[str, bytes], uri: str) -> Onnx:
     except NotExportable as error:
         return Onnx(left_out=str(error))
     files["generator.onnx"] = made.model
-    onnx = {"file": "generator.onnx", "output": "images", "difference": made.difference}
+    onnx = {"file": "generator.onnx", "output": made.output, "difference": made.difference}
     files["generator.json"] = (json.dumps(json.loads(specification) | {"onnx": onnx}, indent=1) + "\n").encode()
     return Onnx(made.difference, made.images, made.runtime)
 

@@ -37,7 +37,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Shards:
 
 @pytest.fixture(scope="module")
 def domain(shards: Shards) -> DomainNetwork:
-    return train_domain(shards.split("train"), shards.shape, shards.classes, 0)
+    return train_domain(shards.split("train"), shards.form, shards.classes, 0)
 
 
 def values(
@@ -188,7 +188,7 @@ def test_where_images_are_seen_by_inception_its_classes_score_them(
 
 def test_without_labels_what_needs_them_is_left_out(shards: Shards) -> None:
     bare = Shards({name: Split(split.parts, None) for name, split in shards.splits.items()}, shards.shape, 0)
-    network = train_domain(bare.split("train"), bare.shape, 0, 0)
+    network = train_domain(bare.split("train"), bare.form, 0, 0)
     found = measure(bare, bare.split("test").images, None, EvaluateConfig(also=(*ON_DIGITS, "class_accuracy")),
                     network)
     assert {"gan_train", "inception_score_domain", "class_kl", "class_fd_domain", "class_agreement"}.isdisjoint(found)

@@ -51,7 +51,8 @@ def read(
 
 
 def one(tail: Shards, synthetic: Split, way: str, seed: int, images: int = IMAGES) -> np.ndarray:
-    return answers(way, tail.split("train"), synthetic, tail.split("test"), 10, size=SIZE, images=images, seed=seed)
+    return answers(way, tail.split("train"), synthetic, tail.split("test"), tail.form, 10, size=SIZE, images=images,
+                   seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_the_test_split_is_never_learnt_from(tail: Shards) -> None:
     """Its labels are not even there, and what is read in one image does not depend on the others."""
     test = tail.split("test")
     bare = Split((test.images[:40],), None)
-    found = answers(REAL, tail.split("train"), noise(), bare, 10, size=SIZE, images=2000, seed=0)
+    found = answers(REAL, tail.split("train"), noise(), bare, tail.form, 10, size=SIZE, images=2000, seed=0)
     np.testing.assert_array_equal(found, one(tail, noise(), REAL, 0, 2000)[:40])
 
 
@@ -140,9 +141,9 @@ def test_a_class_that_is_all_right_is_not_beyond_doubt() -> None:
 def test_a_set_without_labels_is_refused(tail: Shards) -> None:
     bare = Split(tail.split("train").parts, None)
     with pytest.raises(DataError, match="no labels"):
-        answers(BOTH, bare, noise(), tail.split("test"), 10, size=SIZE, images=10, seed=0)
+        answers(BOTH, bare, noise(), tail.split("test"), tail.form, 10, size=SIZE, images=10, seed=0)
     with pytest.raises(DataError, match="has no classes"):
-        answers(REAL, bare, noise(), tail.split("test"), 10, size=SIZE, images=10, seed=0)
+        answers(REAL, bare, noise(), tail.split("test"), tail.form, 10, size=SIZE, images=10, seed=0)
 
 
 def labels(tail: Shards) -> np.ndarray:

@@ -11,6 +11,7 @@ from gan_core.data.write import write_shards
 from gan_core.errors import DataError
 from gan_core.metrics import class_accuracy as module
 from gan_core.metrics.class_accuracy import ClassAccuracy, class_accuracy
+from gan_core.modalities.form import Form
 from gan_core.store import Store
 
 
@@ -29,7 +30,7 @@ def shards(tmp_path_factory) -> Shards:
 
 
 def measured(shards: Shards, images: np.ndarray, labels: np.ndarray) -> ClassAccuracy:
-    return class_accuracy(shards.split("train"), shards.split("test"), images, labels, shards.classes)
+    return class_accuracy(shards.split("train"), shards.split("test"), images, labels, shards.classes, shards.form)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_a_set_without_labels_is_refused(shards):
     bare = Split(train.parts, None)
     for sides in ((bare, train), (train, bare)):
         with pytest.raises(DataError, match="has no classes"):
-            class_accuracy(*sides, train.gather(np.arange(4)), np.arange(4), 10)
+            class_accuracy(*sides, train.gather(np.arange(4)), np.arange(4), 10, Form(shape=(1, 8, 8)))
 
 
 @pytest.mark.parametrize(("requested", "message"), [(np.arange(3), "do not pair up"), (np.arange(7, 11), "7 to 10")])

@@ -14,6 +14,7 @@ from gan_core.data.write import write_shards
 from gan_core.errors import DamagedFile, DataError
 from gan_core.metrics import domain
 from gan_core.metrics.domain import FEATURES, DomainNetwork, train_domain
+from gan_core.modalities.form import Form
 from gan_core.store import Store
 
 OPEN_SHAPES = [(1, 1, 1), (1, 28, 28), (3, 5, 7), (2, 16, 4), (3, 96, 80), (4, 3, 130)]
@@ -28,7 +29,7 @@ def shards(tmp_path_factory) -> Shards:
 
 @pytest.fixture(scope="module")
 def trained(shards) -> DomainNetwork:
-    return train_domain(shards.split("train"), shards.shape, shards.classes, 0, shards.split("validation"))
+    return train_domain(shards.split("train"), shards.form, shards.classes, 0, shards.split("validation"))
 
 
 def noise(n: int, shape: tuple[int, int, int], seed: int = 0) -> np.ndarray:
@@ -67,7 +68,7 @@ def test_training_repeats_bit_for_bit_on_any_number_of_threads(shards, tmp_path)
     files = []
     for count in (1, 2, 2):
         torch.set_num_threads(count)
-        network = train_domain(split, shards.shape, shards.classes, 7)
+        network = train_domain(split, shards.form, shards.classes, 7)
         assert torch.get_num_threads() == count
         files.append(files_of(network, tmp_path / str(count)))
     torch.set_num_threads(threads)
@@ -76,7 +77,7 @@ def test_training_repeats_bit_for_bit_on_any_number_of_threads(shards, tmp_path)
 
 def test_another_seed_gives_another_network(shards, tmp_path):
     split = part_of(shards.split("train"), 64)
-    one, other = (train_domain(split, shards.shape, shards.classes, seed) for seed in (0, 1))
+    one, other = (train_domain(split, shards.form, shards.classes, seed) for seed in (0, 1))
     assert files_of(one, tmp_path / "one")[0] != files_of(other, tmp_path / "other")[0]
 
 
@@ -84,7 +85,7 @@ def test_the_global_random_numbers_are_left_alone(shards):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    train_domain(part_of(shards.split("train"), 64), shards.shape, shards.classes, 0)
+    train_domain(part_of(shards.split("train"), 64), shards.form, shards.classes, 0)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -94,7 +95,7 @@ def test_the_shards_files_do_not_matter_only_their_examples(shards, tmp_path):
     labels = np.concatenate([whole.labels[start : start + 40] for start in whole.starts])
     parts = Split(tuple(part[:40] for part in whole.parts), labels)
     joined = Split((parts.images,), parts.labels)
-    first, second = (train_domain(split, shards.shape, shards.classes, 0) for split in (parts, joined))
+    first, second = (train_domain(split, shards.form, shards.classes, 0) for split in (parts, joined))
     assert files_of(first, tmp_path / "parts") == files_of(second, tmp_path / "joined")
 
 
@@ -125,14 +126,14 @@ def test_a_saved_network_comes_back_with_the_same_features(trained, shards, tmp_
 
 def test_what_is_known_of_a_network_is_readable_json(trained, tmp_path):
     facts = json.loads(files_of(trained, tmp_path)[1])
-    assert facts["shape"] == [1, 8, 8]
+    assert facts["form"]["shape"] == [1, 8, 8]
     assert facts["classes"] == 10
     assert facts["accuracy"] == trained.facts.accuracy
 
 
 def test_damaged_files_are_refused_with_advice(trained, tmp_path):
     weights, facts = files_of(trained, tmp_path)
-    other_shape = json.dumps({**json.loads(facts), "shape": [3, 16, 16]}).encode()
+    other_shape = json.dumps({**json.loads(facts), "form": {"shape": [3, 16, 16]}}).encode()
     of_another = [(weights, b"{}"), (weights, b"\x00"), (weights, other_shape)]
     for bad in [(weights[:100], facts), (b"", facts), *of_another]:
         with pytest.raises(DamagedFile, match="remove the artefact"):
@@ -141,7 +142,7 @@ def test_damaged_files_are_refused_with_advice(trained, tmp_path):
 
 def test_without_labels_the_weights_are_random_and_a_function_of_the_seed(shards, tmp_path):
     unlabelled = Split(shards.split("train").parts, None)
-    first, again, other = (train_domain(unlabelled, shards.shape, 0, seed) for seed in (0, 0, 1))
+    first, again, other = (train_domain(unlabelled, shards.form, 0, seed) for seed in (0, 0, 1))
     assert first.facts.trained_on == 0
     assert first.facts.accuracy is None
     assert files_of(first, tmp_path / "a") == files_of(again, tmp_path / "b")
@@ -149,7 +150,7 @@ def test_without_labels_the_weights_are_random_and_a_function_of_the_seed(shards
 
 
 def test_random_features_still_tell_digits_from_noise(shards):
-    network = train_domain(Split(shards.split("train").parts, None), shards.shape, 0, 0)
+    network = train_domain(Split(shards.split("train").parts, None), shards.form, 0, 0)
     digits, dust = network.features(shards.split("test").images), network.features(noise(360, (1, 8, 8)))
     assert np.linalg.norm(digits.mean(axis=0) - dust.mean(axis=0)) > 1
 
@@ -159,7 +160,7 @@ def test_random_features_still_tell_digits_from_noise(shards):
 def test_images_of_any_shape_and_any_number_of_classes_have_features(shape, classes):
     images = noise(6, shape)
     labels = np.arange(6) % classes if classes else None
-    network = train_domain(Split((images,), labels), shape, classes, 0)
+    network = train_domain(Split((images,), labels), Form(shape=shape), classes, 0)
     made = network.features(images)
     assert made.shape == (6, FEATURES)
     assert np.isfinite(made).all()
@@ -167,7 +168,7 @@ def test_images_of_any_shape_and_any_number_of_classes_have_features(shape, clas
 
 def test_a_set_of_one_image_repeated_has_finite_features():
     images = np.repeat(noise(1, (1, 8, 8)), 5, axis=0)
-    assert np.isfinite(train_domain(Split((images,), None), (1, 8, 8), 0, 0).features(images)).all()
+    assert np.isfinite(train_domain(Split((images,), None), Form(shape=(1, 8, 8)), 0, 0).features(images)).all()
 
 
 @pytest.mark.parametrize("images", [noise(2, (1, 9, 8)), noise(2, (3, 8, 8)), noise(2, (1, 8, 8)) / 255,

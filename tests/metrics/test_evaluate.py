@@ -29,7 +29,7 @@ def shards(tmp_path_factory) -> Shards:
 
 @pytest.fixture(scope="module")
 def domain(shards) -> DomainNetwork:
-    return train_domain(shards.split("train"), shards.shape, shards.classes, 0)
+    return train_domain(shards.split("train"), shards.form, shards.classes, 0)
 
 
 def unlabelled(shards: Shards) -> Shards:
@@ -143,7 +143,7 @@ def test_under_twenty_images_only_shares_have_an_interval(shards, domain):
 def test_a_set_without_labels_has_no_class_agreement(shards):
     bare = unlabelled(shards)
     config = EvaluateConfig(samples=40)
-    network = train_domain(bare.split("train"), bare.shape, 0, 0)
+    network = train_domain(bare.split("train"), bare.form, 0, 0)
     measured = measure(bare, drawn_from_train(shards, 40)[0], None, config, network)
     assert (*measured, "class_agreement") == config.metric_names
     assert requested_labels(bare, config) is None

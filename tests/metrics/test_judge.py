@@ -38,7 +38,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Shards:
 
 @pytest.fixture(scope="module")
 def domain(shards: Shards) -> DomainNetwork:
-    return train_domain(shards.split("validation"), shards.shape, shards.classes, 0)
+    return train_domain(shards.split("validation"), shards.form, shards.classes, 0)
 
 
 def experiment(**model: Any) -> Experiment:

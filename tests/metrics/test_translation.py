@@ -28,7 +28,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory, experiment: Experiment) -> 
 
 @pytest.fixture(scope="module")
 def network(shards: Shards) -> DomainNetwork:
-    return train_domain(shards.split("validation"), shards.shape, shards.classes, 0)
+    return train_domain(shards.split("validation"), shards.form, shards.classes, 0)
 
 
 def perfect(images: Images, label: int) -> Images:
@@ -87,7 +87,7 @@ def larger(shards: Shards) -> Shards:
 
 
 def test_images_that_come_back_whole_are_as_like_as_eight_bits_can_tell_and_dimmed_ones_less(larger: Shards) -> None:
-    seen = train_domain(larger.split("validation"), larger.shape, 0, 0)
+    seen = train_domain(larger.split("validation"), larger.form, 0, 0)
     config = {"also": ["image_quality"], "networks": ["pixels"], "samples": 40}
     whole = values(larger, seen, perfect, **config)
     dimmed = values(larger, seen, lambda images, label: perfect(images, label) // 2, **config)

@@ -48,7 +48,7 @@ def shards(digits_store: Store) -> Shards:
 @pytest.fixture(scope="module")
 def network(shards: Shards) -> DomainNetwork:
     """Of random weights: as good as a trained one at being the same each time."""
-    return train_domain(Split(shards.split("train").parts, None), shards.shape, 0, 0)
+    return train_domain(Split(shards.split("train").parts, None), shards.form, 0, 0)
 
 
 @pytest.fixture(scope="module")

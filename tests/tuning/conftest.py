@@ -22,7 +22,7 @@ def trials_store(digits_store: Store, tmp_path_factory: pytest.TempPathFactory) 
     shutil.copytree(Path(digits_store.url.removeprefix("file://")) / SHARDS, folder / SHARDS)
     store = Store(folder)
     shards = open_shards(store, SHARDS)
-    network = train_domain(Split(shards.split("train").parts, None), shards.shape, 0, 0)
+    network = train_domain(Split(shards.split("train").parts, None), shards.form, 0, 0)
     with artefact(store, FEATURES, kind=Features.KIND, key="random") as draft:
         network.save(draft.path)
     return store
