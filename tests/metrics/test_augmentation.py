@@ -13,6 +13,7 @@ from gan_core.data.write import write_shards
 from gan_core.errors import DataError
 from gan_core.metrics.augmentation import BASELINES, BOTH, REAL, SYNTHETIC, WAYS, answers, filled, outcome, training_set
 from gan_core.metrics.intervals import Interval
+from gan_core.modalities.form import Form
 from gan_core.store import Store
 
 IMAGES, SIZE, SEEDS = 5000, 100, 2
@@ -136,6 +137,21 @@ def test_a_class_that_is_all_right_is_not_beyond_doubt() -> None:
     recall = outcome(dict.fromkeys(WAYS, np.stack([labels] * 3)), labels).ways[REAL].recall
     assert recall[1].value == 1
     assert recall[1].interval.low == pytest.approx(8 / (8 + 1.96**2), abs=1e-3)  # Wilson's for 8 of 8
+
+
+def test_recordings_are_told_apart_too() -> None:
+    """Tones of two pitches, of which one is rare: real ones in place of synthetic ones fill it up."""
+    form, draw = Form(kind="audio", shape=(1, 512), rate=4000), np.random.default_rng(0)
+
+    def tones(labels: np.ndarray) -> Split:
+        phase = draw.random((len(labels), 1)) + np.arange(512) * np.where(labels, 0.11, 0.1)[:, None]
+        sound = 8000 * np.sin(2 * np.pi * phase) + 3000 * draw.standard_normal(phase.shape)
+        return Split((sound[:, None].astype(np.int16),), labels, kind="audio")
+
+    rare, other, test = tones(np.arange(40) % 20 // 19), tones(np.arange(80) % 2), tones(np.arange(60) % 2)
+    found = {way: answers(way, rare, other, test, form, 2, size=40, images=1280, seed=0) for way in (REAL, BOTH)}
+    assert (found[BOTH] == test.labels).mean() > 0.9
+    assert filled(rare, other, 40).kind == "audio"
 
 
 def test_a_set_without_labels_is_refused(tail: Shards) -> None:
