@@ -13,7 +13,8 @@ from gan_core.metrics.augmentation import Outcome, Share
 
 METHOD = ("95 % intervals: percentiles of a crossed bootstrap over trainings and test examples, the same 2,000 draws "
           "for all ways; of {seeds} trainings {drawn} at a time, so that all their variance shows. The gain is beyond "
-          "the better real way of each draw. No class's recall has a narrower interval than Wilson's.")
+          "the better real way of each draw. No class's recall has a narrower interval than Wilson's. "
+          "The generator is taken as it is: what another training of it would change is in no interval.")
 ONE_TRAINING = ("95 % intervals: percentiles of a bootstrap over the test examples alone, for there is one training of "
                 "each way: what another training would change is not in them.")
 
