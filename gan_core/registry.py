@@ -165,7 +165,7 @@ SOURCES = Registry(
 _SYSTEMS = {
     "gan": "Gan", "dcgan": "Dcgan", "dcgan_original": "DcganOriginal", "wgan": "Wgan", "wgan_gp": "WganGp",
     "lsgan": "Lsgan", "dragan": "Dragan", "acgan": "Acgan", "sngan": "Sngan", "sagan": "Sagan", "biggan": "Biggan",
-    "r3gan": "R3gan",
+    "r3gan": "R3gan", "wavegan": "Wavegan",
 }
 
 RECIPES = Registry(
@@ -185,7 +185,7 @@ RECIPE_OPTIONS = Registry(
 )
 
 _FAMILIES = {"mlp": "Mlp", "dcgan": "Dcgan", "dcgan_original": "DcganOriginal", "resnet": "Resnet", "biggan": "Biggan",
-             "r3gan": "R3gan"}
+             "r3gan": "R3gan", "wavegan": "Wavegan"}
 
 FAMILIES = Registry(
     "network family",

@@ -19,7 +19,10 @@ from pipelines.augment_run import Augmented, AugmentWish, augment
 from pipelines.cli import app
 from pipelines.profile import Profile
 from pipelines.run import open_to_run
-from tests.artefacts import publish_one
+from tests.artefacts import finish_scores, publish_as, publish_one
+from tests.domains import written
+from tests.tones import PITCHES, recordings, write_tones
+from tests.train.runs import RUN, train
 
 FEW = {"images": 640, "seeds": 2}
 
@@ -153,3 +156,16 @@ def test_a_generator_without_labels_cannot_be_asked_for_rare_classes(place: Path
     plain = publish_one(Store(tmp_path), "plain", "plain", classes=0)
     with pytest.raises(ConfigError, match="was trained without labels, and cannot be asked for the classes"):
         made(place, model=plain.uri)
+
+
+def test_recordings_of_rare_classes_are_made_and_judged_too(tmp_path: Path) -> None:
+    experiment = recordings(write_tones(tmp_path / "tones", 20))
+    store = written(experiment, tmp_path / "store")
+    train(store, store, experiment)
+    publish_as(store, "p", RUN, finish_scores(store, RUN), experiment)
+    (tmp_path / "tones.yaml").write_text(yaml.safe_dump(experiment.as_json()))
+    opened = open_to_run(str(tmp_path / "tones.yaml"), store.url, ["data.imbalance=4"], Profile(), [])
+    facts = augment(opened, "tones", AugmentWish(images=256, seeds=1)).facts
+    assert [each["name"] for each in facts["classes"]] == [str(pitch) for pitch in PITCHES]
+    assert facts["classes"][0]["train"] > 2 * facts["classes"][-1]["train"] > 0
+    assert facts["ways"]["real_balanced"]["accuracy"]["value"] > 0.4

@@ -41,6 +41,8 @@ def opening(name: str) -> str:
 
 def data_of(experiment: Experiment) -> DataSpec:
     """What the data will be after its transforms, without reading it."""
+    if experiment.source == "wav_folder":
+        return DataSpec((1, round(8000 * experiment.data.seconds)), 10, "audio", rate=8000.0)
     channels, height, width = SHAPES[experiment.source]
     for transform in experiment.prepare.transforms:
         match transform:

@@ -16,6 +16,7 @@ from gan_core.store import Store
 from gan_core.train.report import Command
 from tests.domains import translation, write_negatives, written
 from tests.recipes.test_two_generators import register, unregister
+from tests.tones import recordings, write_tones
 from tests.train.runs import RUN, Scripted, curves, equal, finished, last_state, stop_at, train
 
 BATCH, END = 64, 512
@@ -62,7 +63,9 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "biggan": ({"latent": 8, "generator": {"checkpointing": True}}, "bfloat16"),
     "r3gan": ({"penalties": {"r1": {"every": 2}, "r2": {"every": 3}}}, "float32"),
     "cyclegan": ({}, "bfloat16"),
+    "wavegan": ({"critic_steps": 2, "conditional": True, "instance_noise": {"std": 0.1, "until": 400}}, "bfloat16"),
 }
+OWN_DATA = ("cyclegan", "wavegan")  # others learn digits
 ALIKE = {  # to one that is tried: the same class with networks of the same family
     "lsgan": "wgan", "sagan": "sngan",
     "dcgan_original": "dcgan",  # whose networks make no images of 8 pixels; they have the same layers
@@ -85,6 +88,8 @@ def other_experiment(recipe: str, folder: Path) -> Experiment:
                          "ema_ramp_up": 0.5}
     if recipe == "cyclegan":
         return translation(write_negatives(folder / "negatives.npz"), model=model, train=settings_of_train)
+    if recipe == "wavegan":
+        return recordings(write_tones(folder / "tones"), model=model, train=settings_of_train)
     small = {"width": 4, "latent": 6} if issubclass(recipe_options(recipe), ImageGanOptions) else {}
     return experiment_from({"name": "tiny", "data": {"source": "digits"}, "train": settings_of_train,
                             "model": {"recipe": recipe, **small, **model}})
@@ -97,7 +102,7 @@ def other(
     """An experiment, the store with its data, and one with a run of it that was not stopped."""
     folder = tmp_path_factory.mktemp(request.param)
     experiment = other_experiment(request.param, folder)
-    data = written(experiment, folder / "data") if request.param == "cyclegan" else digits_store
+    data = written(experiment, folder / "data") if request.param in OWN_DATA else digits_store
     whole = Store(folder / "whole")
     assert train(whole, data, experiment)
     return experiment, data, whole
