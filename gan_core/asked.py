@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +44,20 @@ def condition_of(spec: GeneratorSpec) -> tuple[str, InputSpec] | None:
 def image_of(spec: GeneratorSpec) -> tuple[str, InputSpec] | None:
     """The input of a generator that is an image, with its name."""
     return next(((name, i) for name, i in spec.inputs.items() if i.distribution == "image"), None)
+
+
+def part_of(spec: GeneratorSpec) -> tuple[str, InputSpec] | None:
+    """The input of a mixture that says which of its networks makes an example, with its name."""
+    return next(((name, i) for name, i in spec.inputs.items() if i.distribution == "part"), None)
+
+
+def drawn_parts(shares: Sequence[float], n: int, seed: int, block: int = 0) -> NDArray[np.int64]:
+    """Which of several generators makes each example, [n]: a function of the seed and the example's number.
+
+    shares: of each; they add up to 1.
+    """
+    ends = np.cumsum(shares)[:-1]
+    return np.searchsorted(ends, stream(seed, DRAWN_GENERATOR, block).random(n), side="right").astype(np.int64)
 
 
 def takes(attribute: Attribute) -> str:
@@ -89,6 +103,8 @@ def rows(
         else:
             first = TRANSLATED_TO % asked.classes if image is not None else None
             given[name] = _labels(first if label is None else label, n, asked.classes, uri)
+    if (part := part_of(spec)) is not None:
+        given[part[0]] = drawn_parts(part[1].shares, n, seed, block)
     return given
 
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from gan_core.asked import condition_of, rows
+from gan_core.asked import condition_of, part_of, rows
 from gan_core.bundle import Generator
 from gan_core.errors import ConfigError
 from gan_core.latent import loop, truncated
@@ -45,6 +46,8 @@ def interpolated(
         noise = {name: truncated(values, truncation) for name, values in noise.items()}
     fixed = first_asked(generator, seed, label, attributes)
     asked = rows(generator.spec, generator.uri, n * steps, seed, fixed.label, fixed.attributes, None)
+    if (part := part_of(generator.spec)) is not None:  # from one network to another there is no way
+        asked[part[0]] = np.full_like(asked[part[0]], asked[part[0]][0])
     return generator.images_of(noise | asked)
 
 

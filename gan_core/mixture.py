@@ -16,9 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gan_core.asked import DRAWN_GENERATOR, Attributes, Labels, rows, stream
+from gan_core.asked import Attributes, Labels, drawn_parts, part_of, rows
 from gan_core.bundle import Generator
 from gan_core.errors import ConfigError
+from gan_core.models.mixture import FAMILY
+from gan_core.models.spec import GeneratorSpec, InputSpec
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Mixture:
         """
         shares = _shares(generators, weights)
         first = generators[0]
+        if mixed := next((one.uri for one in generators if len(generators) > 1 and part_of(one.spec)), None):
+            raise ConfigError(f"{mixed}: is a mixture already; name the versions that it was made from")
         for other in generators[1:]:
             if other.spec.output != first.spec.output:
                 raise ConfigError(f"{first.uri} makes {first.spec.modality.noun} of "
@@ -56,8 +60,7 @@ class Mixture:
 
     def which(self, n: int, seed: int = 0) -> NDArray[np.int64]:
         """The place of the generator that makes each image, [n]: a function of the seed and the image's number."""
-        ends = np.cumsum(self.shares)[:-1]
-        return np.searchsorted(ends, stream(seed, DRAWN_GENERATOR).random(n), side="right").astype(np.int64)
+        return drawn_parts(self.shares, n, seed)
 
     def sample(
         self, n: int, *, seed: int = 0, label: Labels | None = None, attributes: Attributes | None = None,
@@ -100,6 +103,24 @@ def averaged(generators: Sequence[Generator], weights: Sequence[float] | None = 
                 if value.is_floating_point() and share:
                     mean[name].lerp_(value, more / share)  # of equal values exactly that value
     return replace(first, uri=f"the average of {' and '.join(g.uri for g in generators)}", network=network)
+
+
+def united(generators: Sequence[Generator], weights: Sequence[float] | None = None) -> GeneratorSpec:
+    """What a bundle says of the mixture of several generators, whose network holds theirs as `parts.0`, `parts.1`, ….
+
+    Its samples are those of `Mixture.of`.  ConfigError as there, and for generators of other noise: one bundle draws
+    one noise.
+    """
+    mixture = Mixture.of(generators, weights)
+    first = generators[0]
+    for other in generators[1:]:
+        if other.spec.inputs != first.spec.inputs:
+            raise ConfigError(f"{first.uri} and {other.uri} draw other noise, and one bundle draws one; `gan sample` "
+                              "mixes them without a bundle")
+    parts = [{"family": one.spec.family, "options": one.spec.options} for one in generators]
+    choice = InputSpec(shape=(), distribution="part", shares=mixture.shares)
+    return first.spec.model_copy(update={"family": FAMILY, "options": {"parts": parts}, "onnx": None,
+                                         "inputs": {**first.spec.inputs, "part": choice}})
 
 
 def _shares(generators: Sequence[Generator], weights: Sequence[float] | None) -> tuple[float, ...]:

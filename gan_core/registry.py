@@ -166,7 +166,7 @@ SOURCES = Registry(
 _SYSTEMS = {
     "gan": "Gan", "dcgan": "Dcgan", "dcgan_original": "DcganOriginal", "wgan": "Wgan", "wgan_gp": "WganGp",
     "lsgan": "Lsgan", "dragan": "Dragan", "acgan": "Acgan", "sngan": "Sngan", "sagan": "Sagan", "biggan": "Biggan",
-    "r3gan": "R3gan",
+    "r3gan": "R3gan", "wavegan": "Wavegan",
 }
 
 _RECIPES = {
@@ -192,7 +192,7 @@ RECIPE_OPTIONS = Registry(
 )
 
 _FAMILIES = {"mlp": "Mlp", "dcgan": "Dcgan", "dcgan_original": "DcganOriginal", "resnet": "Resnet", "biggan": "Biggan",
-             "r3gan": "R3gan", "text_conv": "TextConv", "text_rnn": "TextRnn"}
+             "r3gan": "R3gan", "text_conv": "TextConv", "text_rnn": "TextRnn", "wavegan": "Wavegan"}
 
 FAMILIES = Registry(
     "network family",
@@ -201,7 +201,7 @@ FAMILIES = Registry(
         for kind in ("Generator", "Discriminator")},
      "translators": "gan_core.models.translator:Translators", "anogan": "gan_core.models.anogan:AnoGan",
      "translator": "gan_core.models.translator:Translator", "unet": "gan_core.models.unet:Unet",
-     "mocogan_generator": "gan_core.models.mocogan:MocoganGenerator"},
+     "mocogan_generator": "gan_core.models.mocogan:MocoganGenerator", "mixture": "gan_core.models.mixture:Mixture"},
 )
 
 

@@ -33,8 +33,8 @@ def read_specification(text: bytes, where: str) -> GeneratorSpec:
 
 def _mistakes(spec: GeneratorSpec) -> Iterator[tuple[str, str]]:
     """(field, what is wrong) of a specification that cannot be sampled, or would fill the memory."""
-    for name, value in spec.options.items():
-        if _largest(value) > MOST_OPTION:
+    for name, value in _options(spec):
+        if _largest(value) > MOST_OPTION and value != [*spec.output]:  # which is looked at below
             yield f"options.{name}", f"{_largest(value)} is more than networks have; {MOST_OPTION} works"
     makes = MODALITIES[spec.kind](spec.form)
     if wrong := makes.mistake():
@@ -50,12 +50,33 @@ def _mistakes(spec: GeneratorSpec) -> Iterator[tuple[str, str]]:
             wrong = _wrong_condition(given)
             if wrong:
                 yield f"inputs.{name}", wrong
+        elif given.distribution == "part" and (wrong := _wrong_part(spec, given)):
+            yield f"inputs.{name}", wrong
         elif given.distribution == "image" and len(given.shape) != 3:
             yield f"inputs.{name}.shape", f"{list(given.shape)} is not the [C, H, W] of an image"
-    for kind in ("condition", "image"):
+    for kind in ("condition", "image", "part"):
         names = [name for name, given in spec.inputs.items() if given.distribution == kind]
         if len(names) > 1:
             yield "inputs", f"at most one {kind} can be sampled, and there are {', '.join(names)}"
+
+
+def _options(spec: GeneratorSpec) -> Iterator[tuple[str, Any]]:
+    """Those of the network, and of each network that is a part of it."""
+    yield from spec.options.items()
+    parts = spec.options.get("parts")
+    for place, part in enumerate(parts if isinstance(parts, list) else ()):
+        options = part.get("options") if isinstance(part, dict) else None
+        if isinstance(options, dict):
+            yield from ((f"parts.{place}.{name}", value) for name, value in options.items())
+
+
+def _wrong_part(spec: GeneratorSpec, given: InputSpec) -> str:
+    """What is wrong with the choice of a part; '' when nothing is."""
+    parts, shares = spec.options.get("parts"), given.shares
+    if given.shape != () or not isinstance(parts, list) or len(parts) != len(shares):
+        return f"has the shape [] and a share for each of options.parts, not {len(shares)}"
+    fit = all(0 <= share <= 1 for share in shares) and math.isclose(sum(shares), 1, abs_tol=1e-6)
+    return "" if fit else f"shares {list(shares)} do not add up to 1"
 
 
 def _possible(shape: tuple[int, ...]) -> bool:

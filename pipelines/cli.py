@@ -15,6 +15,7 @@ import typer
 
 from gan_core import plugin_files
 from gan_core.errors import GanError
+from pipelines.cli_augment import augment
 from pipelines.cli_compare import compare
 from pipelines.cli_config import config
 from pipelines.cli_dataset import dataset
@@ -70,6 +71,7 @@ app.add_typer(store_app, name="store")
 app.add_typer(tune, name="tune")
 app.command()(sample)
 app.command()(generate)
+app.command()(augment)
 app.command()(serve_model)
 app.command()(score)
 app.command()(explore)

@@ -1,6 +1,6 @@
 """`gan models list|show|verify`: what is published, what it can be asked for, and whether it is whole.
 
-`promote`, `rollback` and `history` are in cli_promote, `pull` is in cli_pull.
+`promote`, `rollback` and `history` are in cli_promote, `pull` is in cli_pull, `mix` in cli_mix.
 
 JSON goes to standard output and is all that goes there; without --json a table does.  Remarks go to standard
 error.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gan_core.errors import DamagedFile
+from pipelines.cli_mix import mix
 from pipelines.cli_promote import history, promote, rollback
 from pipelines.cli_pull import pull
 from pipelines.options import DEFAULT_STORE, JsonOption, StoreOption
@@ -125,7 +126,7 @@ def verify(address: AddressArgument, store: StoreOption = DEFAULT_STORE, as_json
         raise typer.Exit(1)
 
 
-for command in (pull, promote, rollback, history):
+for command in (pull, promote, rollback, history, mix):
     models.command()(command)
 
 

@@ -22,13 +22,13 @@ from gan_core.manifest import CLAIM, MANIFEST, Manifest, read_manifest
 from gan_core.published import model_names, whole_versions
 from gan_core.store import STAGING, Entry, Store
 from pipelines.admission import admitted_versions
-from pipelines.keys import FEATURES, FOLDERS, PREFIX_CHARS, REFERENCES
+from pipelines.keys import AUGMENTATIONS, FEATURES, FOLDERS, PREFIX_CHARS, REFERENCES
 from pipelines.models import find_artefact
 from pipelines.records import latest_stages
 
 CHECKPOINTS = "checkpoints"
 BEGUN = "versions begun"  # whose publisher ended before the manifest
-FROM_SHARDS = (FEATURES, REFERENCES)  # folders of what is needed as long as the data set that it is made from
+FROM_SHARDS = (FEATURES, REFERENCES, AUGMENTATIONS)  # folders of what is needed as long as its data set is
 LOOK_AGAIN_S = 5.0
 KINDS = (*FOLDERS.values(), *FROM_SHARDS)
 

@@ -40,6 +40,7 @@ INIT_FROM = "init_from"  # one more input of train, where it is set: the version
 SEEN = "seen"
 FEATURES = "features"  # and one more, where it decides by fd_domain: the network that this is measured with
 REFERENCES = "references"  # champions measured on others' data
+AUGMENTATIONS = "augmentations"  # what generators' examples add to classifiers
 FOLDERS: Mapping[str, str] = {"prepare": "shards", "train": "runs", "evaluate": "scores", "tune": "tune"}
 PREFIX_CHARS = 16  # of a key, in the name of what it makes
 FIRST_PARTY = ("gan_core", "pipelines")
@@ -100,6 +101,11 @@ def features_key(shards: Manifest | None, seed: int, target: str | None = None) 
     inputs = {"train": _split_digest(shards, "train")}
     beside = {"target": target} if target == IMAGE_B else {}
     return stage_key(FEATURES, {"seed": seed, **beside}, inputs, dict(_closure("gan_core.metrics.domain")))
+
+
+def augmentation_key(asked: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
+    """The key of what a generator's examples add to a classifier.  inputs: digests of the version and the shards."""
+    return stage_key(AUGMENTATIONS, asked, inputs, dict(_closure("gan_core.metrics.augmentation")))
 
 
 def seen_key(shards: Manifest | None, split: str, images: int, network: Mapping[str, Any]) -> str:

@@ -48,11 +48,12 @@ def model_card(
     origin: list[tuple[str, str, str]],
     versions: Mapping[str, str],
     onnx: Onnx,
+    mixture: str = "",
 ) -> str:
     """README.md with Hugging Face's front matter.
 
     specification: the generator's.  origin: (kind, place, digest), what came first first.  versions: of the tools that
-    it was trained with.
+    it was trained with.  mixture: the versions that it is made of, where it was not trained itself.
     """
     modality, use = modality_of(Form.published(specification)), usage_of(specification)
     licence = experiment.publish.licence
@@ -62,20 +63,22 @@ def model_card(
         "pipeline_tag": use.tag,
         "tags": ["gan", experiment.recipe, experiment.source, *([] if onnx.left_out else ["onnx"])],
     }
-    options = {k: v for k, v in experiment.as_json()["data"].items() if k != "source"}
+    data = {k: v for k, v in experiment.as_json()["data"].items() if k != "source"}
+    options = f" ({json.dumps(data, sort_keys=True)})" if data else ""
     made_of = [[kind, f"`{place}`", f"`{digest[:12]}`"] for kind, place, digest in origin]
     return CARD.format(
         front=yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
         name=experiment.name,
-        recipe=experiment.recipe,
         source=experiment.source,
-        options=f" ({json.dumps(options, sort_keys=True)})" if options else "",
         makes=modality.words,
         noun=modality.noun,
         result=use.result,
         file=use.file,
         same="pixels" if modality.is_picture else modality.noun,
-        images=f"{experiment.train.images:,}",
+        options=options,
+        trained=MIXED.format(mixture=mixture) if mixture else TRAINED.format(
+            recipe=experiment.recipe, source=experiment.source, options=options,
+            images=f"{experiment.train.images:,}"),
         python=use.python,
         shell=use.shell,
         alone=_alone(specification, modality, use, experiment.evaluate.seed, onnx),
@@ -84,6 +87,11 @@ def model_card(
         lineage=_table(["artefact", "in the store", "digest"], made_of),
         versions=_table(["trained with", "version"], [[tool, version] for tool, version in versions.items()]),
     )
+
+
+def mixed_of(shares: Mapping[str, float]) -> str:
+    """'digits@0001 (70 %), digits@0002 (30 %)': the parts of a mixture and their shares."""
+    return ", ".join(f"{version} ({100 * share:.0f} %)" for version, share in shares.items())
 
 
 def _alone(specification: Mapping[str, Any], modality: Modality, use: Usage, seed: int, onnx: Onnx) -> str:
@@ -112,14 +120,18 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
 
 
+TRAINED = """trained as `{recipe}` on `{source}`{options} until it had seen
+{images} images."""
+MIXED = """a mixture: each is made by one of
+{mixture}."""
+
 CARD = """---
 {front}
 ---
 
 # {name}
 
-A generator of {makes}, trained as `{recipe}` on `{source}`{options} until it had seen
-{images} images.
+A generator of {makes}, {trained}
 
 ![samples](samples.png)
 

@@ -16,7 +16,8 @@ def program(inputs: Mapping[str, Mapping[str, Any]], seed: int, modality: Modali
     """For a generator with these inputs, as generator.json has them, of that kind; seed: of samples.png."""
     kinds = {given["distribution"] for given in inputs.values()}
     told = next((given for given in inputs.values() if given["distribution"] == "condition"), {})
-    classes, image, drawn = bool(told.get("classes")), "image" in kinds, "normal" in kinds or told.get("attributes")
+    classes, image = bool(told.get("classes")), "image" in kinds
+    drawn = kinds & {"normal", "part"} or told.get("attributes")
     kind = modality.program
     parts = [IMPORTS.format(more="import sys\n" if image else "", kind=kind.imports),
              f"seed = {seed}\n" if drawn else "", SPEC.format(sizes=kind.sizes)]
@@ -24,6 +25,7 @@ def program(inputs: Mapping[str, Mapping[str, Any]], seed: int, modality: Modali
     parts += [NOISE] if "normal" in kinds else []
     if told:
         parts += [ATTRIBUTES if not classes else TRANSLATED_TO if image else LABELS]
+    parts += [PARTS] if "part" in kinds else []
     return "".join([*parts, RUN.format(made=modality.made), kind.ends])
 
 
@@ -70,6 +72,11 @@ for column, a in zip(share.T, known):  # or set the column to a value that you c
     count = 2 if a["kind"] == "binary" else a["values"]
     column[:] = a["low"] + column * (a["high"] - a["low"]) if a["kind"] == "continuous" else np.floor(column * count)
 feed[of["condition"]] = np.float32(share)
+"""
+PARTS = """\
+ends = np.cumsum(inputs[of["part"]]["shares"])[:-1]  # which network of the mixture makes each image
+chance = np.random.Generator(np.random.Philox(key=(2 << 64) + seed)).random(n)
+feed[of["part"]] = np.searchsorted(ends, chance, side="right")
 """
 RUN = """\
 session = onnxruntime.InferenceSession("generator.onnx", providers=["CPUExecutionProvider"])

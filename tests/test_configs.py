@@ -28,7 +28,7 @@ FILES = sorted(file.stem for file in CONFIGS.glob("*.yaml"))
 OF_DIGITS = [name for name in FILES if name.startswith("digits")]
 SHAPES = {  # of files of any size, what the transforms make of them
     "digits": (1, 8, 8), "fashion_mnist": (1, 28, 28), "cifar10": (3, 32, 32), "two_domains": (1, 8, 8),
-    "image_folder": (3, 0, 0), "npz": (1, 28, 28),
+    "image_folder": (3, 0, 0), "npz": (1, 28, 28), "hdf5": (1, 16, 16),
 }
 TEXTS = {  # tokens of an example, classes and symbols of the set
     "text_lines": (20, 18, 88), "text_file": (0, 0, 66),
@@ -51,6 +51,8 @@ def data_of(experiment: Experiment) -> DataSpec:
     if experiment.source in TEXTS:
         length, classes, symbols = TEXTS[experiment.source]
         return DataSpec((length or experiment.data.length,), classes, "tokens", symbols=tuple(map(str, range(symbols))))
+    if experiment.source == "wav_folder":
+        return DataSpec((1, round(8000 * experiment.data.seconds)), 10, "audio", rate=8000.0)
     (channels, height, width), pairs = SHAPES[experiment.source], False
     for transform in experiment.prepare.transforms:
         match transform:

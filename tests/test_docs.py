@@ -17,8 +17,8 @@ from tests.pipeline import SMALL
 
 PAGES = ("README.md", "docs/training.md", "docs/plan-and-matrix.md",
          *(pytest.param(page, marks=pytest.mark.system)  # they train models of their own, or have many commands
-           for page in ("docs/getting-started.md", "docs/compare.md", "docs/conditioning.md", "docs/explore.md",
-                        "docs/bundles.md", "docs/generation.md", "docs/models.md", "docs/tuning.md",
+           for page in ("docs/augmentation.md", "docs/getting-started.md", "docs/compare.md", "docs/conditioning.md",
+                        "docs/explore.md", "docs/bundles.md", "docs/generation.md", "docs/models.md", "docs/tuning.md",
                         "docs/using-a-model.md")))
 SHORT = ("train.images=1280", "evaluate.samples=100")
 SEARCHED = "configs/tune/digits_dcgan.yaml"

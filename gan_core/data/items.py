@@ -74,6 +74,10 @@ class ItemSource(Source):
     def read(self, item: Any) -> Example:
         """One item.  DataError, with the reason alone, when it cannot be used."""
 
+    def kept(self, index: Index) -> Index:
+        """What of the index the options leave; all of it, where none says otherwise."""
+        return index
+
     def name_of(self, item: Any) -> str:
         """An item's file or row, for reports."""
         return str(item)
@@ -103,7 +107,7 @@ _indices: dict[ItemSource, Index] = {}
 def indexed(source: ItemSource) -> Index:
     """A source's index, made once a process.  DataError when it holds nothing."""
     if source not in _indices:
-        remember_index(source, source.index())
+        remember_index(source, source.kept(source.index()))
     return _indices[source]
 
 

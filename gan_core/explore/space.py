@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gan_core.asked import Attributes, Rows, rows
+from gan_core.asked import Attributes, Rows, part_of, rows
 from gan_core.bundle import BATCH, Generator
 from gan_core.errors import ConfigError
 from gan_core.latent import Array
@@ -69,7 +69,9 @@ class Space:
 
 
 def refuse_unexplored(generator: Generator) -> None:
-    """ConfigError for a generator that has no latent vectors, or whose images no picture can hold."""
+    """ConfigError for a generator that has no latent vectors, or several kinds of them, or whose images no picture can
+    hold.
+    """
     uri, modality = generator.uri, generator.spec.modality
     channels = modality.views(np.zeros((1, *generator.spec.output), modality.dtype)).shape[1]
     if generator.translates:
@@ -77,6 +79,9 @@ def refuse_unexplored(generator: Generator) -> None:
                           "`gan sample NAME --images FOLDER --out FILE.png` shows what it does")
     if not any(given.distribution == "normal" for given in generator.spec.inputs.values()):
         raise ConfigError(f"{uri}: takes no noise, so that there is nothing to explore; `gan sample` shows its images")
+    if part_of(generator.spec) is not None:
+        raise ConfigError(f"{uri}: is a mixture, whose networks read the same noise each in its own way; explore the "
+                          "versions that it was made from")
     if channels not in COLOURS:
         raise ConfigError(f"{uri}: makes images of {channels} channels, pictures have 1 or 3; explore it in Python "
                           "with gan_core.latent and gan_core.bundle.load_generator")

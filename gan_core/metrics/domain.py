@@ -185,7 +185,7 @@ def train_domain(
         if split.labels is not None and classes:
             trained_on = min(EPOCHS * len(split), most)
             labels = torch.from_numpy(split.labels.astype(np.int64))
-            _descend(network, split, labels, trained_on, seed, modality)
+            _descend(network, split, labels, _order(len(split), trained_on, seed), modality)
         _standardise(network, split, seed, modality)
         accuracy = None
         if trained_on and validation is not None and validation.labels is not None:
@@ -194,17 +194,30 @@ def train_domain(
     return DomainNetwork(facts, network)
 
 
+def train_classifier(split: Split, form: Form, classes: int, seed: int, order: NDArray[np.int64]) -> Classifier:
+    """The same network trained from new weights on a split with labels, its examples in this order, [examples seen].
+
+    The result is a function of (split, form, classes, seed, order), as of `train_domain`.
+    """
+    if split.labels is None or classes < 2:
+        raise DataError("the data set has no classes to tell apart; a classifier needs labels of two or more")
+    modality = modality_of(form)
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = _classifier(modality, classes)
+        _descend(network, split, torch.from_numpy(split.labels.astype(np.int64)), torch.from_numpy(order), modality)
+    return network
+
+
 def _classifier(modality: Modality, classes: int) -> Classifier:
     """With fresh weights, for the signals of such examples."""
     blank = np.zeros((1, *modality.form.shape), modality.dtype)
     return Classifier(modality.signals(blank).shape[1:], classes)
 
 
-def _descend(
-    network: Classifier, split: Split, labels: Tensor, images: int, seed: int, modality: Modality
-) -> None:
-    """Adam on the cross-entropy, its learning rate falling to 0; each epoch is a fresh permutation."""
-    order = _order(len(split), images, seed)
+def _descend(network: Classifier, split: Split, labels: Tensor, order: Tensor, modality: Modality) -> None:
+    """Adam on the cross-entropy, its learning rate falling to 0."""
+    images = len(order)
     steps = -(-images // BATCH)
     optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE)
     falling = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
@@ -229,6 +242,7 @@ def _standardise(network: Classifier, split: Split, seed: int, modality: Modalit
 
 
 def _order(examples: int, images: int, seed: int) -> Tensor:
+    """Each epoch is a fresh permutation."""
     draw = torch.Generator().manual_seed(seed)
     epochs = -(-images // examples)
     return torch.cat([torch.randperm(examples, generator=draw) for _ in range(epochs)])[:images]
@@ -239,14 +253,18 @@ def accuracy_on(domain: DomainNetwork, split: Split, labels: NDArray[np.int64]) 
     return _accuracy(domain.network, split, labels, modality_of(domain.facts.form))
 
 
-def _accuracy(network: Classifier, split: Split, labels: NDArray[np.int64], modality: Modality) -> float:
-    right = 0
+def read_by(network: Classifier, split: Split, form: Form) -> NDArray[np.int64]:
+    """The class that the network puts each of the split's examples into, [N]."""
+    found, modality = np.empty(len(split), np.int64), modality_of(form)
     with torch.inference_mode():
         for start in range(0, len(split), FEATURE_BATCH):
             here = np.arange(start, min(start + FEATURE_BATCH, len(split)))
-            found = network.logits(_normalised(split.gather(here), modality)).argmax(dim=1).numpy()
-            right += int((found == labels[here]).sum())
-    return right / len(split)
+            found[here] = network.logits(_normalised(split.gather(here), modality)).argmax(dim=1).numpy()
+    return found
+
+
+def _accuracy(network: Classifier, split: Split, labels: NDArray[np.int64], modality: Modality) -> float:
+    return int((read_by(network, split, modality.form) == labels).sum()) / len(split)
 
 
 def _normalised(examples: NDArray[Any], modality: Modality) -> Tensor:

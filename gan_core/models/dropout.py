@@ -47,6 +47,22 @@ def _drawn_from(source: _Source | None) -> Iterator[None]:
         _source = before
 
 
+def drawn(rows: int, draw: Callable[[int, torch.Generator], Tensor]) -> Tensor:
+    """Random numbers of a layer in training, [rows, …]: for the worker's rows of k kinds one after the other.
+
+    draw: makes those of a whole batch, [batch, …], on the layer's device.  RuntimeError outside `dropout_from`, or when
+    `rows` is not a multiple of the worker's rows.
+    """
+    if _source is None:
+        raise RuntimeError("dropout in training has nothing to draw from; run the network in the block of "
+                           "gan_core.models.dropout.dropout_from, or call its eval()")
+    own, batch, generator = _source.rows, _source.batch, _source.generator()
+    count = own.stop - own.start
+    if rows % count:
+        raise RuntimeError(f"dropout of {rows} rows, which are no multiple of this worker's {count}")
+    return torch.cat([draw(batch, generator)[own] for _ in range(rows // count)])
+
+
 class Dropout(nn.Module):
     """In training sets a share p of the numbers to 0 and divides the others by 1 − p (Srivastava et al. 2014).
 
@@ -62,17 +78,13 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.p:
             return x
-        if _source is None:
-            raise RuntimeError("dropout in training has nothing to draw from; run the network in the block of "
-                               "gan_core.models.dropout.dropout_from, or call its eval()")
-        rows, batch, generator = _source.rows, _source.batch, _source.generator()
-        count = rows.stop - rows.start
-        if len(x) % count:
-            raise RuntimeError(f"dropout of {len(x)} rows, which are no multiple of this worker's {count}")
-        # one byte a number: of the whole batch there are many
-        masks = [torch.empty(batch, *x.shape[1:], dtype=torch.bool, device=x.device)
-                 .bernoulli_(1 - self.p, generator=generator)[rows] for _ in range(len(x) // count)]
-        return x * (torch.cat(masks).to(x.dtype) / (1 - self.p))
+
+        def mask(batch: int, generator: torch.Generator) -> Tensor:
+            # one byte a number: of the whole batch there are many
+            return torch.empty(batch, *x.shape[1:], dtype=torch.bool, device=x.device).bernoulli_(
+                1 - self.p, generator=generator)
+
+        return x * (drawn(len(x), mask).to(x.dtype) / (1 - self.p))
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

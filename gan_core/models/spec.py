@@ -20,18 +20,20 @@ class InputSpec(Config):
     """One named input of a generator.
 
     shape: of one example.  'normal' is drawn from N(0, I).  'condition' is an int64 label 0 … classes − 1 of shape (),
-    or, of shape (attributes,), one float32 for each attribute.  'image' is a given image in [−1, 1].
+    or, of shape (attributes,), one float32 for each attribute.  'image' is a given image in [−1, 1].  'part' is an
+    int64 of shape (): which network of a mixture makes the example, each as often as its share says.
 
     column: of an image, which of a data set of pairs such images are; '' where examples are no pairs.  indices: where
     pixels are class indices 0 … indices − 1 and no levels, how many; they are stored and scaled as levels are.
     """
 
     shape: tuple[int, ...]
-    distribution: Literal["normal", "condition", "image"]
+    distribution: Literal["normal", "condition", "image", "part"]
     classes: int = 0
     attributes: tuple[Attribute, ...] = ()
     column: Literal["", "image", "image_b"] = Field("", exclude_if=lambda column: not column)
     indices: int = Field(0, exclude_if=lambda indices: not indices)
+    shares: tuple[float, ...] = Field((), exclude_if=lambda shares: not shares)
 
 
 def pairs_of(inputs: Mapping[str, InputSpec]) -> tuple[str, str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
@@ -24,6 +24,10 @@ PAPERS_ATTENTION = "side of the maps that attend to themselves; null: 64 in netw
 
 
 class _Network(Config):
+    """makes: the kind of data that networks of the family are for."""
+
+    makes: ClassVar[str] = "image"
+
     dropout: float = Field(0.0, ge=0, lt=1, description="share of a layer's activations set to 0 in training")
     init: Init = Field("auto", description=INIT)
     spectral: bool = Field(False, description=SPECTRAL)
@@ -147,7 +151,23 @@ class R3ganDiscriminator(_Judge):
     checkpointing: bool = Field(False, description=CHECKPOINTING)
 
 
-FAMILIES = ("mlp", "dcgan", "dcgan_original", "resnet", "biggan", "r3gan")
+class WaveganGenerator(_Network):
+    """WaveGAN's (Donahue et al. 2019): transposed convolutions along time of stride 4; recordings of any length."""
+
+    makes: ClassVar[str] = "audio"
+    family: Literal["wavegan"] = "wavegan"
+
+
+class WaveganDiscriminator(_Judge):
+    """WaveGAN's (Donahue et al. 2019): convolutions along time of stride 4, with phase shuffle between them."""
+
+    makes: ClassVar[str] = "audio"
+    family: Literal["wavegan"] = "wavegan"
+    phase_shuffle: int = Field(2, ge=0, description="samples by which each layer's maps are shifted at random at "
+                                                    "most; 0: none")
+
+
+FAMILIES = ("mlp", "dcgan", "dcgan_original", "resnet", "biggan", "r3gan", "wavegan")
 
 
 def _family(value: Any) -> Any:
@@ -157,12 +177,14 @@ def _family(value: Any) -> Any:
 Generator = Annotated[
     Annotated[MlpGenerator, Tag("mlp")] | Annotated[DcganGenerator, Tag("dcgan")]
     | Annotated[DcganOriginalGenerator, Tag("dcgan_original")] | Annotated[ResnetGenerator, Tag("resnet")]
-    | Annotated[BigganGenerator, Tag("biggan")] | Annotated[R3ganGenerator, Tag("r3gan")],
+    | Annotated[BigganGenerator, Tag("biggan")] | Annotated[R3ganGenerator, Tag("r3gan")]
+    | Annotated[WaveganGenerator, Tag("wavegan")],
     Discriminator(_family),
 ]
 Judge = Annotated[
     Annotated[MlpDiscriminator, Tag("mlp")] | Annotated[DcganDiscriminator, Tag("dcgan")]
     | Annotated[DcganOriginalDiscriminator, Tag("dcgan_original")] | Annotated[ResnetDiscriminator, Tag("resnet")]
-    | Annotated[BigganDiscriminator, Tag("biggan")] | Annotated[R3ganDiscriminator, Tag("r3gan")],
+    | Annotated[BigganDiscriminator, Tag("biggan")] | Annotated[R3ganDiscriminator, Tag("r3gan")]
+    | Annotated[WaveganDiscriminator, Tag("wavegan")],
     Discriminator(_family),
 ]

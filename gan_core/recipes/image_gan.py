@@ -1,5 +1,7 @@
 """One generator against one discriminator or several: the game that every system of `gan_core.systems` is a setting of.
 
+Of images, or of another kind of data that the networks' families are for.
+
     common         fake = G(z, c)                                   made once; who must not train G detaches it
     discriminator  D's loss of real and fake as D sees them: with noise, augmented; penalties in the same backward
     r1, r2         these penalties alone, where they are lazy: each `every` steps, as much heavier
@@ -31,6 +33,9 @@ from gan_core.recipes.seen import AUGMENT, as_seen, augmentation_of
 from gan_core.registry import FAMILIES
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
+NOUNS = {"image": "images", "audio": "recordings"}
+WORKS = {"image": "data of images works, such as data.source=digits",
+         "audio": "data of recordings works, such as data.source=wav_folder"}
 
 
 class Verdict(NamedTuple):
@@ -41,7 +46,7 @@ class Verdict(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What a discriminator is shown: real and generated images [n, C, H, W] as it sees them, and the condition."""
+    """What a discriminator is shown: real and generated examples [n, …] as it sees them, and the condition."""
 
     real: Tensor
     fake: Tensor
@@ -49,15 +54,13 @@ class Shown(NamedTuple):
 
 
 class ImageGan(Defaults):
-    """Any system of `gan_core.systems` on a data set of images."""
+    """Any system of `gan_core.systems` on a data set of the kind that its families make."""
 
     averaged: tuple[str, ...] = (GENERATOR,)
 
     def __init__(self, options: ImageGanOptions, data: DataSpec) -> None:
-        if data.kind != "image":
-            raise ConfigError(f"model.recipe: {getattr(options, 'recipe', 'this')} makes images, and this data set "
-                              f"holds {data.kind}; data of images works, such as data.source=digits")
-        self.options, self.shape = options, data.shape
+        refuse_other_kinds(options, data.kind)
+        self.options, self.form, self.shape = options, data.form, data.shape
         self.conditions = conditions_of(options, data)
         self.columns = [[a.name for a in data.attributes].index(name) for name in options.attributes]
         self.objective = OBJECTIVES[options.objective]
@@ -119,8 +122,8 @@ class ImageGan(Defaults):
 
     def _shown(self, nets: Networks, batch: Batch, draw: Draw) -> Shown:
         seen = partial(as_seen, options=self.options, nets=nets)
-        return Shown(seen(batch["image"], draw=draw.within("real")), seen(batch["fake"], draw=draw.within("fake")),
-                     batch.get("condition"))
+        real, fake = batch[self.form.kind], batch["fake"]
+        return Shown(seen(real, draw=draw.within("real")), seen(fake, draw=draw.within("fake")), batch.get("condition"))
 
     def _d_loss(self, nets: Networks, batch: Batch, draw: Draw) -> Loss:
         """Each discriminator descends its own loss; the curves show their mean."""
@@ -247,7 +250,7 @@ class ImageGan(Defaults):
 
     def logits(self, nets: Networks, batch: Batch) -> dict[str, Tensor]:
         condition = self._condition(batch)
-        return {judge: _verdict(nets[judge](batch["image"], condition)).logits for judge in self.judges}
+        return {judge: _verdict(nets[judge](batch[self.form.kind], condition)).logits for judge in self.judges}
 
     def inputs(self, draw: Draw, condition: Tensor | None) -> dict[str, Tensor]:
         noise = {"z": draw.normal("z", self.options.latent)}
@@ -263,7 +266,25 @@ class ImageGan(Defaults):
             inputs["label"] = InputSpec(shape=(len(told),) if told else (), distribution="condition",
                                         classes=self.conditions.classes, attributes=told)
         return (GENERATOR,), GeneratorSpec(family=self.options.families[0], options=self._generator_options,
-                                           inputs=inputs, output=self.shape)
+                                           inputs=inputs, **self.form.stated)
+
+
+def refuse_other_kinds(options: ImageGanOptions, kind: str) -> None:
+    """ConfigError for data, or settings, of another kind than the networks are for."""
+    makes = options.generator.makes
+    if makes != kind:
+        raise ConfigError(f"model.recipe: {getattr(options, 'recipe', 'this')} makes {NOUNS[makes]}, and this data set "
+                          f"holds {kind}; {WORKS[makes]}")
+    if options.discriminator.makes != makes:
+        family = options.generator.family
+        raise ConfigError(f"model.discriminator.family={options.discriminator.family} judges "
+                          f"{NOUNS[options.discriminator.makes]}, and model.generator.family={family} makes "
+                          f"{NOUNS[makes]}; model.discriminator.family={family} works")
+    of_images = {"augment": options.augment, "penalties.consistency": options.penalties.consistency}
+    for name, setting in of_images.items():
+        if setting is not None and makes != "image":
+            raise ConfigError(f"model.{name}: changes images, and {options.generator.family} makes {NOUNS[makes]}; "
+                              f"model.{name}=null works")
 
 
 def _verdict(out: Tensor) -> Verdict:

@@ -40,6 +40,7 @@ data "aws_iam_policy_document" "writer" {
       "${local.inside}/locks/*",
       "${local.inside}/models/*/versions/*",
       "${local.inside}/references/*",
+      "${local.inside}/augmentations/*",
       "${local.inside}/runs/*",
       "${local.inside}/scores/*",
       "${local.inside}/shards/*",

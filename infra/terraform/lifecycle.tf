@@ -1,5 +1,6 @@
 # What S3 removes by itself. What a manifest reaches is removed by `gan store gc --delete` alone, which knows what is
-# needed: no rule here ends what is current below shards/, features/, references/, runs/, scores/, tune/ or models/.
+# needed: no rule here ends what is current below shards/, features/, references/, augmentations/, runs/, scores/, tune/
+# or models/.
 resource "aws_s3_bucket_lifecycle_configuration" "store" {
   bucket     = aws_s3_bucket.store.id
   depends_on = [aws_s3_bucket_versioning.store]

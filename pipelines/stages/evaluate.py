@@ -34,6 +34,7 @@ from pipelines.commit import commit
 from pipelines.features import features_of, read_features
 from pipelines.handles import Shards, Trained
 from pipelines.looks import Looking, Place, in_turn, networks_of
+from pipelines.model_card import mixed_of
 from pipelines.parts import Made
 from pipelines.report import MOST_GRIDS, Report, spread, write_report
 from pipelines.report_anomalies import anomalies
@@ -250,6 +251,8 @@ def _made(store: Store, shards: Shards, trained: Trained, key: str) -> dict[str,
 def notes_of(facts: Mapping[str, Any]) -> list[str]:
     """What a reader of the curves should know of how a run with these facts went."""
     notes = []
+    if facts.get("mixture"):
+        notes.append(f"A mixture: each image is made by one of {mixed_of(facts['mixture'])}.")
     if facts.get("ended"):
         notes.append(f"A rule of the experiment ended training after {facts['position']:,} images: {facts['ended']}.")
     for back in facts.get("rollbacks") or ():

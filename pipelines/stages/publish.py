@@ -29,7 +29,7 @@ from gan_core.store import Store
 from pipelines.admission import admissions, admit, complete
 from pipelines.gate import judge, relative_metrics
 from pipelines.handles import Published
-from pipelines.model_card import Onnx, model_card
+from pipelines.model_card import Onnx, mixed_of, model_card
 from pipelines.models import (
     ATTEMPTS,
     Standard,
@@ -192,6 +192,7 @@ def _bundle(
         origin=[(p.kind, _short(store, p.uri), p.digest) for p in lineage(store, parents)],
         versions=run.versions,
         onnx=onnx,
+        mixture=mixed_of(run.facts.get("mixture", {})),
     )
     files["README.md"] = card.encode()
     return files, onnx

@@ -20,6 +20,8 @@ from gan_core.registry import FAMILIES, RECIPE_OPTIONS, RECIPES, recipe_options
 
 SYSTEMS = [name for name in RECIPES if RECIPES.module_of(name) == ImageGan.__module__]
 SIDES = {"dcgan_original": 28}  # and 64; the others make any of 32
+RECORDINGS = DataSpec((1, 300), 10, "audio", rate=8000.0)
+DATA = {"wavegan": RECORDINGS}  # others are given images
 
 ADAM_05 = {"algorithm": "adam", "learning_rate": 2e-4, "betas": (0.5, 0.999)}
 PAPERS: dict[str, dict[str, Any]] = {
@@ -57,6 +59,10 @@ PAPERS: dict[str, dict[str, Any]] = {
     "r3gan": {"objective": "relativistic", "penalties.r1.gamma": 1.0, "penalties.r2.gamma": 1.0,
               "generator.family": "r3gan", "discriminator.family": "r3gan",
               "generator_optimizer": {"betas": (0.0, 0.99)}},
+    "wavegan": {"objective": "wasserstein", "critic_steps": 5, "latent": 100, "width": 64, "conditional": False,
+                "penalties.gradient.weight": 10.0, "discriminator.phase_shuffle": 2, "generator.family": "wavegan",
+                "generator_optimizer": {"learning_rate": 1e-4, "betas": (0.5, 0.9)},
+                "discriminator_optimizer": {"learning_rate": 1e-4, "betas": (0.5, 0.9)}},
 }
 
 
@@ -96,10 +102,10 @@ def test_a_system_s_file_names_its_source(system: str) -> None:
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_a_system_with_its_own_settings_plays_on_small_images(system: str) -> None:
-    side = SIDES.get(system, 32)
-    shape, n = (3, side, side), 3
+    side, n = SIDES.get(system, 32), 3
+    data = DATA.get(system, DataSpec((3, side, side), 10))
     made = build_recipe(experiment_from({"name": "t", "data": {"source": "digits"},
-                                         "model": {"recipe": system, "width": 8}}), DataSpec(shape, 10))
+                                         "model": {"recipe": system, "width": 8}}), data)
     assert isinstance(made, ImageGan)
     assert {*made.options.families} <= {*FAMILIES}
     torch.manual_seed(0)
@@ -108,7 +114,7 @@ def test_a_system_with_its_own_settings_plays_on_small_images(system: str) -> No
     with torch.no_grad(), dropout_from(lambda: torch.Generator().manual_seed(0), slice(0, n), n):
         images = nets["generator"].train()(torch.randn(n, made.options.latent), *told)
         verdict = nets["discriminator"].train()(images, *told)
-    assert images.shape == (n, *shape)
+    assert images.shape == (n, *data.shape)
     assert verdict.shape == ((n, 11) if system == "acgan" else (n,))
     assert images.isfinite().all()
     assert verdict.isfinite().all()

@@ -18,6 +18,7 @@ from tests.clips import of_clips
 from tests.domains import translation, write_negatives, written
 from tests.pairs import pairs
 from tests.recipes.test_two_generators import register, unregister
+from tests.tones import recordings, write_tones
 from tests.train.runs import RUN, Scripted, curves, equal, finished, last_state, stop_at, train
 
 BATCH, END = 64, 512
@@ -68,6 +69,7 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "cut": ({"features": 16}, "bfloat16"),
     "fanogan": ({"critic_steps": 2}, "float32"),
     "mocogan": ({}, "bfloat16"),
+    "wavegan": ({"critic_steps": 2, "conditional": True, "instance_noise": {"std": 0.1, "until": 400}}, "bfloat16"),
 }
 UNPAIRED = ("cyclegan", "cut")
 ALIKE = {  # to one that is tried: the same class with networks of the same family
@@ -97,6 +99,8 @@ def other_experiment(recipe: str, folder: Path) -> Experiment:
         return pairs(model=model, train=settings_of_train)
     if recipe == "mocogan":
         return of_clips(model=model, train=settings_of_train)
+    if recipe == "wavegan":
+        return recordings(write_tones(folder / "tones"), model=model, train=settings_of_train)
     small = {"width": 4, "latent": 6} if issubclass(recipe_options(recipe), ImageGanOptions) else {}
     return experiment_from({"name": "tiny", "data": {"source": "digits"}, "train": settings_of_train,
                             "model": {"recipe": recipe, **small, **model}})

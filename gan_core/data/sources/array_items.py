@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from gan_core.config import Count
-from gan_core.data.items import Index, ItemSource, deal_out, indexed
+from gan_core.data.items import Index, deal_out, indexed
+from gan_core.data.long_tail import LongTailed
 from gan_core.data.source import Bad, Example
 from gan_core.data.sources.array_names import Pair, find_pairs
 from gan_core.data.sources.array_values import (
@@ -81,7 +82,7 @@ class ArrayIndex(Index):
     span: tuple[float, float] = (0, 255)
 
 
-class ArrayItems(ItemSource):
+class ArrayItems(LongTailed):
     """A set of arrays.  A format says how they are opened."""
 
     range: tuple[float, float] | None = Field(
@@ -119,6 +120,16 @@ class ArrayItems(ItemSource):
                  **({"unused_arrays": unused} if unused else {})}
         dealt = deal_out(named, self.deal, [str(row) for row in range(len(named.get("train", ())))])
         return ArrayIndex(dealt, class_names, facts, tuple(pairs.values()), shapes, labels, span)
+
+    def labels_of_items(self, index: Index, items: Sequence[Any]) -> NDArray[np.int64] | None:
+        assert isinstance(index, ArrayIndex)
+        if not index.class_names:
+            return None
+        pair, row = np.divmod(np.asarray(items, np.int64), 1 << ROW_BITS)
+        found = np.full(len(pair), NO_LABEL, np.int64)
+        for number, labels in enumerate(index.labels):
+            found[pair == number] = labels[row[pair == number]]
+        return found
 
     def read(self, item: Any) -> Example:
         with self.open_arrays() as arrays:

@@ -6,7 +6,6 @@ Test part of E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digit
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.util import find_spec
@@ -15,8 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
+from gan_core.data.long_tail import Imbalance, long_tail
 from gan_core.data.source import Bad, Example, Source
 from gan_core.errors import DataError
 
@@ -33,10 +32,7 @@ class Digits(Source):
     """
 
     source: Literal["digits"] = "digits"
-    imbalance: float = Field(
-        1.0, ge=1, allow_inf_nan=False, examples=[50],
-        description="of train alone: how many times rarer the last class is made than the first; those between fall "
-                    "evenly, by the same factor from one to the next (Cui et al. 2019)")
+    imbalance: float = Imbalance
 
     def splits(self) -> Mapping[str, int]:
         counts = {split: end - start for split, (start, end) in SPLIT_ENDS.items()}
@@ -78,18 +74,8 @@ def _dealt() -> list[int]:
 
 @cache
 def _kept(imbalance: float) -> list[int]:
-    """The training digits of a long tail, in stored order: of class c the first imbalance^(−c / 9) of its own, one at
-    least (Cui et al. 2019, arXiv:1901.05555).
-    """
-    labels = _images()[1]
+    """The training digits of a long tail, in stored order."""
     first, end = SPLIT_ENDS["train"]
-    dealt = _dealt()[first:end]
-    sizes = Counter(int(labels[index]) for index in dealt)
-    room = {digit: max(1, round(sizes[digit] * imbalance ** (-digit / (CLASSES - 1)))) for digit in range(CLASSES)}
-    kept = []
-    for index in dealt:
-        digit = int(labels[index])
-        if room[digit]:
-            room[digit] -= 1
-            kept.append(index)
+    dealt = np.asarray(_dealt()[first:end])
+    kept: list[int] = dealt[long_tail(_images()[1][dealt], imbalance, CLASSES)].tolist()
     return kept

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from gan_core.data.decode import decode_image, is_image
-from gan_core.data.items import Index, ItemSource, deal_out, indexed, labels_of, split_named
+from gan_core.data.items import Index, deal_out, indexed, labels_of, split_named
+from gan_core.data.long_tail import LongTailed
 from gan_core.data.source import Example
 from gan_core.errors import DataError
 
@@ -56,7 +57,7 @@ class ImageIndex(Index):
     table: Any = field(default=None)  # where an archive keeps each of them
 
 
-class ImageItems(ItemSource):
+class ImageItems(LongTailed):
     """Image files, and the rules by which their paths name splits and classes."""
 
     below: str | None = Field(None, description="the folder inside that the set begins in; null passes over folders "
@@ -88,6 +89,10 @@ class ImageItems(ItemSource):
     def image_index(self) -> ImageIndex:
         """The index, made once a process."""
         return cast(ImageIndex, indexed(self))
+
+    def labels_of_items(self, index: Index, items: Sequence[Any]) -> NDArray[np.int64] | None:
+        assert isinstance(index, ImageIndex)
+        return None if index.labels is None else index.labels[np.asarray(items, np.int64)].astype(np.int64)
 
     def name_of(self, item: Any) -> str:
         return self.image_index().paths[int(item)]

@@ -8,9 +8,11 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from gan_core.data.items import Index, ItemSource, indexed
+from gan_core.data.items import Index, indexed
+from gan_core.data.long_tail import LongTailed
 from gan_core.data.source import Example
 from gan_core.data.sources.audio import RATES, excerpt, recording
 from gan_core.data.sources.columns import numbers_of
@@ -35,7 +37,7 @@ def _is_pattern(pattern: str) -> str:
     return pattern
 
 
-class WavFolder(ItemSource):
+class WavFolder(LongTailed):
     """Recordings (WAV, FLAC, Ogg), one a file.
 
     Its class is what `label_pattern` finds in its name, else the folder below the split's.
@@ -90,6 +92,9 @@ class WavFolder(ItemSource):
         audio[:, before : before + kept.shape[1]] = kept
         attributes = dict(zip(facts.get("attributes", ()), numbers, strict=True))
         return Example(label=label, audio=audio, attributes=attributes, where=path)
+
+    def labels_of_items(self, index: Index, items: Sequence[Item]) -> NDArray[np.int64] | None:
+        return np.array([label for _, label, _ in items], np.int64) if index.class_names else None
 
     def name_of(self, item: Item) -> str:
         return item[0]
