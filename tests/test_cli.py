@@ -124,7 +124,7 @@ def test_plan_prints_json_for_machines_and_a_table_for_people(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("command", [["run"], ["train"], ["evaluate"], ["plan"], ["sample"], ["explore"], ["compare"],
-                                     ["doctor"], ["generate"], ["config", "show"],
+                                     ["doctor"], ["generate"], ["score"], ["config", "show"],
                                      ["config", "schema"], ["models", "list"], ["models", "show"],
                                      ["models", "verify"], ["runs", "list"], ["runs", "show"], ["runs", "logs"],
                                      ["runs", "cancel"], ["runs", "retry"], ["jobs", "list"], ["jobs", "attach"],
