@@ -32,6 +32,7 @@ def train(
     data = data_of(experiment, open_shards(store, shards.prefix))
     with suppress(Uncountable):  # a recipe that cannot do without weights is seen when it runs
         networks_of(experiment, data)
+    experiment.evaluate.refuse_for_kind(data.kind)
     if any(taken.distribution == "image" for taken in build_recipe(experiment, data).published()[1].inputs.values()):
         experiment.evaluate.refuse_for_translations()
     else:
