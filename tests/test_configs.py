@@ -31,7 +31,7 @@ SHAPES = {  # of files of any size, what the transforms make of them
     "image_folder": (3, 0, 0), "npz": (1, 28, 28), "hdf5": (1, 16, 16),
 }
 TEXTS = {  # tokens of an example, classes and symbols of the set
-    "text_lines": (20, 18, 88), "text_file": (0, 0, 66),
+    "text_lines": (20, 18, 84), "text_file": (0, 0, 66),
 }
 CHANNELS = {"grey": 1, "rgb": 3, "rgba": 4}
 BATCH, STEPS = 16, 4

@@ -20,6 +20,7 @@ Also = Literal[
     "agreement_real", "ngrams", "distinct", "copied",
 ]
 OF_TRANSLATIONS = ("image_quality",)  # measured of images translated there and back, and of nothing else
+OF_KINDS = dict.fromkeys(("ngrams", "distinct", "copied"), "tokens")  # what is measured of one kind of data alone
 OF_FRESH_EXAMPLES = ("memorisation", "class_accuracy", "membership", "linear_probe", "ngrams", "copied")
 OF_DISCRIMINATORS = ("membership", "linear_probe")
 Split = Literal["train", "validation", "test"]
@@ -87,6 +88,11 @@ class EvaluateConfig(Config):
         """ConfigError when `also` asks for what is measured of nothing but translations."""
         self._refuse([asked for asked in self.also if asked in OF_TRANSLATIONS],
                      "a generator that does not translate images")
+
+    def refuse_for_kind(self, kind: str) -> None:
+        """ConfigError when `also` asks for what is not measured of examples of this kind."""
+        self._refuse([asked for asked in self.also if OF_KINDS.get(asked, kind) != kind],
+                     f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} generator")
 
     def _refuse(self, asked: list[Also], generator: str) -> None:
         if asked:

@@ -32,6 +32,7 @@ def train(
     data = data_of(experiment, open_shards(store, shards.prefix))
     with suppress(Uncountable):  # a recipe that cannot do without weights is seen when it runs
         networks_of(experiment, data)
+    experiment.evaluate.refuse_for_kind(data.kind)
     taken = build_recipe(experiment, data).published()[1].inputs.values()
     if any(one.column for one in taken):
         experiment.evaluate.refuse_for_pairs()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gan_core.config import EvaluateConfig
 from gan_core.data.shards import Shards, open_shards
-from gan_core.errors import DataError
+from gan_core.errors import ConfigError, DataError
 from gan_core.metrics.agreement import class_agreement
 from gan_core.metrics.also import also_measured
 from gan_core.metrics.evidence import Evidence
@@ -92,9 +92,16 @@ def test_classes_are_read_by_ngrams(shards: Shards) -> None:
     seen = evidence(shards, test.images)
     assert seen.reader.name == "naive_bayes"
     assert class_agreement(seen.read, np.asarray(test.labels)) == 1
+    exchanged = test.images[np.argsort(-np.asarray(test.labels), kind="stable")]
+    (real, how), = also_measured(evidence(shards, exchanged, ("agreement_real",))).values()
+    assert (real.value, how["n_fake"]) == (1, 0)  # whatever is generated
 
 
 def test_images_have_no_ngrams(digits_store: Store) -> None:
+    config = EvaluateConfig(also=("class_kl", "copied"))
+    with pytest.raises(ConfigError, match=r'"copied"\] is not measured of an image generator; .*\["class_kl"\] works'):
+        config.refuse_for_kind("image")
+    config.refuse_for_kind("tokens")
     digits = open_shards(digits_store, "shards/digits")
     for asked in ALSO:
         with pytest.raises(DataError, match=rf"^evaluate\.also={asked} counts the symbols of texts.*image; leave it"):
