@@ -17,6 +17,7 @@ from gan_core.explore.components import components
 from gan_core.explore.first_layer import Layer, first_layer, outputs_of
 from gan_core.explore.picture import Extent, LeftOut, Picture
 from gan_core.explore.space import Space
+from gan_core.modalities.form import Form
 from gan_core.models.spec import GeneratorSpec
 from gan_core.registry import FAMILIES
 from gan_core.store import Store
@@ -87,15 +88,19 @@ def test_several_noises_are_one_vector() -> None:
     assert_array_equal(space.images(space.draw(9), {}), space.generator.sample(9))
 
 
+FORMS = {"dcgan_original_generator": Form(shape=(1, 28, 28)),
+         "wavegan_generator": Form(kind="audio", shape=(1, 100), rate=8000)}  # the others make any image of 16 pixels
+
+
 @pytest.mark.parametrize("told", [0, 3])
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name.endswith("_generator")])
 def test_the_first_layer_of_every_family_reads_z_and_not_the_label_alone(family: str, told: int) -> None:
-    shape = (1, 28, 28) if "original" in family else (1, 16, 16)
-    options = {"shape": shape, "latent": 24, "width": 16, "conditions": {"classes": told} if told else None}
+    form = FORMS.get(family, Form(shape=(1, 16, 16)))
+    options = {"shape": form.shape, "latent": 24, "width": 16, "conditions": {"classes": told} if told else None}
     inputs: dict[str, Any] = {"z": {"shape": (24,), "distribution": "normal"}}
     if told:
         inputs["label"] = {"shape": (), "distribution": "condition", "classes": told}
-    spec = GeneratorSpec.model_validate({"family": family, "options": options, "inputs": inputs, "output": shape})
+    spec = GeneratorSpec.model_validate({"family": family, "options": options, "inputs": inputs, **form.stated})
     network = spec.build().double().eval()
     space = Space(Generator("here", spec, network))
     layer = first_layer(network, space.inputs(space.draw(2), space.asked(1)))

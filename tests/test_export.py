@@ -19,6 +19,7 @@ from gan_core import export
 from gan_core.bundle import Generator, generator_of
 from gan_core.errors import ExportDiffers, NotExportable
 from gan_core.export import LARGEST_DIFFERENCE, Exported, exported
+from gan_core.modalities.form import Form
 from gan_core.models.spec import GeneratorSpec, InputSpec
 from gan_core.onnx_network import MOST_MODEL, OnnxNetwork
 from gan_core.options.conditions import Attribute
@@ -33,6 +34,7 @@ ATTRIBUTES: dict[str, Any] = {"attributes": [
 ]}
 TOLD = {"nothing": NOTHING, "classes": CLASSES, "attributes": ATTRIBUTES}
 SIDES = {"mlp": 5, "dcgan": 12, "dcgan_original": 64, "resnet": 32, "biggan": 32, "r3gan": 32}
+FORMS = {"wavegan": Form(kind="audio", shape=(2, 70), rate=8000)}  # of other kinds than images
 OWN: list[tuple[str, dict[str, Any]]] = [
     *(("dcgan", {"norm": norm}) for norm in ("none", "instance", "layer", "group", "conditional_batch")),
     ("dcgan", {"activation": "leaky_relu", "dropout": 0.4}),
@@ -42,18 +44,19 @@ OWN: list[tuple[str, dict[str, Any]]] = [
     ("resnet", {"norm": "conditional_batch", "attention": 16}),
     ("biggan", {"attention": 16}),
     ("biggan", {"hierarchical": False, "spectral": False}),
+    ("wavegan", {"spectral": True, "dropout": 0.4}),
 ]
 
 
 def spec_of(family: str, told: dict[str, Any], **own: Any) -> GeneratorSpec:
-    shape = (3, SIDES[family], SIDES[family])
+    form = FORMS.get(family) or Form(shape=(3, SIDES[family], SIDES[family]))
     inputs = {"z": InputSpec(shape=(LATENT,), distribution="normal")}
     if told:
         known = tuple(map(Attribute.model_validate, told.get("attributes", ())))
         inputs["label"] = InputSpec(shape=(len(known),) if known else (), distribution="condition",
                                     classes=told.get("classes", 0), attributes=known)
-    options = {"shape": shape, "latent": LATENT, "width": 4, "conditions": told, **own}
-    return GeneratorSpec(family=f"{family}_generator", options=options, inputs=inputs, output=shape)
+    options = {"shape": form.shape, "latent": LATENT, "width": 4, "conditions": told, **own}
+    return GeneratorSpec(family=f"{family}_generator", options=options, inputs=inputs, **form.stated)
 
 
 def translators() -> GeneratorSpec:
@@ -88,7 +91,8 @@ def check(spec: GeneratorSpec) -> Exported:
     files = files_of(spec)
     made = exported(*files, "here")
     generator = generator_of(*files, "here")
-    traced = Generator("here", spec, OnnxNetwork(made.model, tuple(spec.inputs), "here"), torch.float32)
+    network = OnnxNetwork(made.model, tuple(spec.inputs), "here", output=made.output)
+    traced = Generator("here", spec, network, torch.float32)
     assert [one.name for one in onnx.load_model_from_string(made.model).graph.input] == list(spec.inputs)
     for n in (1, 5):
         inputs = asked_of(generator, n)
@@ -100,7 +104,7 @@ def check(spec: GeneratorSpec) -> Exported:
 
 
 @pytest.mark.parametrize("told", TOLD)
-@pytest.mark.parametrize("family", SIDES)
+@pytest.mark.parametrize("family", [*SIDES, *FORMS])
 def test_every_family_makes_the_same_images_whatever_it_is_told(family: str, told: str) -> None:
     check(spec_of(family, TOLD[told]))
 

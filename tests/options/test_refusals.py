@@ -120,7 +120,7 @@ def test_an_attribute_without_a_choice_or_a_range_is_refused(given: dict[str, An
 @pytest.mark.parametrize(("model", "told"), [
     ({"generator": {"family": "dcgna"}},
      "model.generator: 'dcgna' is not known; did you mean dcgan? known: mlp, dcgan, dcgan_original, resnet, "
-     "biggan, r3gan"),
+     "biggan, r3gan, wavegan"),
     ({"generator": {"nrom": "batch"}}, "model.generator.nrom: unknown key; did you mean 'norm'? known: dropout, init, "
                                        "spectral, family, norm, activation, checkpointing"),
     ({"discriminator": {"family": "mlp", "layers": 0}},

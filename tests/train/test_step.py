@@ -22,6 +22,8 @@ from gan_core.train.distributed import Workers
 from gan_core.train.state import TrainState
 from gan_core.train.step import Step
 from gan_core.train.switches import Switches
+from tests.domains import written
+from tests.tones import recordings, write_tones
 from tests.workers import run_workers
 
 STEPS = 3
@@ -32,7 +34,7 @@ Gradients = dict[str, Tensor]
 def steps_of(experiment: Experiment, digits: Store) -> tuple[Gradients, TrainState, list[dict[str, float]]]:
     """Some steps of this worker: every gradient that an optimizer was given, the state and the curves after them."""
     workers, shards = Workers.current(), open_shards(digits, "shards/digits")
-    recipe = build_recipe(experiment, DataSpec(shards.shape, shards.classes))
+    recipe = build_recipe(experiment, DataSpec.of(shards.form, shards.classes, (), shards.facts))
     switches = Switches.resolved(experiment.train, workers.device, 1)
     state = TrainState.fresh(recipe, experiment.seed, workers.device, switches)
     batches = Batches(shards.split("train"), seed=experiment.seed, batch=experiment.train.batch, rank=workers.rank,
@@ -88,13 +90,24 @@ CASES: dict[str, dict[str, Any]] = {
                           "encoder_optimizer": SGD["generator_optimizer"], "penalties": {"r1": None}}},
     "r3gan": {"model": {"recipe": "r3gan", "width": 16, "latent": 16,
                         "penalties": {"r1": {"gamma": 1}, "r2": {"gamma": 1}}}},
+    "wavegan, noise": {"model": {"recipe": "wavegan", "width": 4, "critic_steps": 2, "conditional": True, **SGD,
+                                 "penalties": {"r1": None}, "instance_noise": {"std": 0.2, "until": 1000}}},
 }
+OF_RECORDINGS = ("wavegan, noise",)
 
 
 WORLDS = (4, 3, 2)  # three do not share 64 images evenly
 
 
-def work(rank: int, cases: dict[str, dict[str, Any]], digits: str, folder: str) -> None:
+@pytest.fixture(scope="module")
+def data_of(tmp_path_factory: pytest.TempPathFactory, digits_store: Store) -> Callable[[str], Store]:
+    """The store with what a case learns."""
+    folder = tmp_path_factory.mktemp("tones")
+    tones = written(recordings(write_tones(folder / "wav")), folder / "store")
+    return lambda case: tones if case in OF_RECORDINGS else digits_store
+
+
+def work(rank: int, cases: dict[str, dict[str, Any]], stores: dict[str, str], folder: str) -> None:
     """One worker of each group, one after the other."""
     torch.set_num_threads(1)
     for world in WORLDS:
@@ -103,7 +116,7 @@ def work(rank: int, cases: dict[str, dict[str, Any]], digits: str, folder: str) 
         dist.init_process_group("gloo", init_method=f"file://{folder}/meet-{world}", rank=rank, world_size=world,
                                 timeout=timedelta(seconds=60))
         for name, raw in cases.items():
-            given, state, rows = steps_of(experiment_from(raw), Store(digits))
+            given, state, rows = steps_of(experiment_from(raw), Store(stores[name]))
             if rank == 0:
                 torch.save({"given": given, "state": state.snapshot(), "rows": rows}, f"{folder}/{world}-{name}.pt")
         dist.destroy_process_group()
@@ -111,13 +124,14 @@ def work(rank: int, cases: dict[str, dict[str, Any]], digits: str, folder: str) 
 
 @pytest.fixture(scope="module")
 def shared(
-    tmp_path_factory: pytest.TempPathFactory, digits_store: Store, experiment: Make
+    tmp_path_factory: pytest.TempPathFactory, data_of: Callable[[str], Store], experiment: Make
 ) -> Callable[[int, str], Any]:
     """What several workers did in each case."""
     folder = tmp_path_factory.mktemp("steps")
     elastic = {"workers": {"min": 1, "max": 4}}
     raw = {name: settings(experiment, **case, **elastic).as_json() for name, case in CASES.items()}
-    run_workers(work, (raw, digits_store.url, str(folder)), max(WORLDS))
+    stores = {name: data_of(name).url for name in CASES}
+    run_workers(work, (raw, stores, str(folder)), max(WORLDS))
     return lambda world, name: torch.load(Path(folder) / f"{world}-{name}.pt", weights_only=True)
 
 
@@ -140,9 +154,9 @@ def assert_same(found: Gradients, wanted: Gradients) -> None:
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("case", CASES)
 def test_workers_that_share_a_batch_have_the_gradients_of_one_that_takes_it_whole(
-    shared: Callable[[int, str], Any], world: int, case: str, digits_store: Store, experiment: Make
+    shared: Callable[[int, str], Any], world: int, case: str, data_of: Callable[[str], Store], experiment: Make
 ) -> None:
-    given, state, rows = steps_of(settings(experiment, **CASES[case]), digits_store)
+    given, state, rows = steps_of(settings(experiment, **CASES[case]), data_of(case))
     found = shared(world, case)
     first = {name: value for name, value in given.items() if name.startswith("0/")}
     first_found = {name: value for name, value in found["given"].items() if name.startswith("0/")}
