@@ -173,7 +173,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, data: Store, settings: Exp
 
 @pytest.mark.slow
 def test_clips_come_nearer_to_the_data(trained: Store, data: Store, settings: Experiment) -> None:
-    """By FD on features of a classifier of moving digits: from 60 of fresh weights to 13."""
+    """By FD on features of a classifier of moving digits."""
     shards = open_shards(data, PREFIX)
     domain = train_domain(shards.split("train"), shards.form, shards.classes, seed=0, most=5_000)
     distance = fd_domain_against(domain, shards.split("test").gather(np.arange(300)))
