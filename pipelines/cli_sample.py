@@ -72,7 +72,8 @@ AverageOption = Annotated[
 def sample(
     addresses: AddressesArgument,
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="The file to write, here or at a store's URL: "
-                                                                   ".png, .gif or .npy.")],
+                                                                   ".png, .gif or .npy; of recordings "
+                                                                   ".wav, of texts .txt.")],
     n: Annotated[int | None, typer.Option("--n", help=f"How many images, 1 to {MOST_SAMPLES:,}; without it {GRID}, "
                                                       f"and {STOPS} with --interpolate; at most those of --images.",
                                           show_default=False)] = None,
@@ -100,7 +101,8 @@ def sample(
     """Draws images from published generators: a grid, an animation, or numbers.
 
     What is written goes by the file's name: .png is a grid of the images, .gif
-    shows one after another, .npy holds them as uint8 of n x C x H x W.
+    shows one after another, .npy holds them as uint8 of n x C x H x W. Of
+    other kinds than images .wav holds recordings, .txt texts and .gif clips.
 
     `gan models show` says what a generator can be asked for.
 
@@ -138,7 +140,7 @@ def sample(
     if as_json:
         print_json(used)
     else:
-        typer.echo(f"{out}: {used['n'] * (interpolate or 1)} images of {used['uri']}", err=True)
+        typer.echo(f"{out}: {used['n'] * (interpolate or 1)} {used['noun']} of {used['uri']}", err=True)
 
 
 def _check(n: int, steps: int | None, mixed: bool) -> None:

@@ -72,6 +72,7 @@ def sample_models(store: Store, addresses: Sequence[str], asked: Asked, out: str
         "uri": source.uri, "out": out, "n": drawn.n, "seed": asked.seed, "label": drawn.label,
         "attributes": drawn.attributes, "truncation": asked.truncation, "interpolate": asked.interpolate,
         "images": asked.images, "average": asked.average, "generators": _used(places, shares),
+        "noun": one.spec.modality.noun,
     }
 
 

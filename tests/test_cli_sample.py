@@ -75,7 +75,7 @@ def test_a_sample_is_the_grid_of_the_generators_images(whole: Store, tmp_path: P
     told = as_json(whole, "sample", "digits@champion", "--n", "30", "--seed", "7", "--out", str(out))
     assert told == {
         "uri": whole.uri(VERSION), "out": str(out), "n": 30, "seed": 7, "label": None, "attributes": None,
-        "truncation": None, "interpolate": None, "images": None, "average": False,
+        "truncation": None, "interpolate": None, "images": None, "average": False, "noun": "images",
         "generators": [{"uri": whole.uri(VERSION), "weight": 1.0}],
     }
     expected = io.BytesIO()
