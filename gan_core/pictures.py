@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 GAP = 1  # pixels of background between two images, before enlarging
 LONG_SIDE = 64  # small images are enlarged by a whole factor up to about this many pixels
@@ -22,6 +25,8 @@ def to_uint8(images: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 def grid(images: NDArray[np.uint8], columns: int) -> Image.Image:
     """[n, C, H, W] uint8 as one picture, row by row; C is 1 (grey) or 3 (RGB)."""
+    from PIL import Image  # not for a plan, which draws nothing
+
     n, channels, height, width = images.shape
     rows = -(-n // columns)
     sheet = np.full((rows * (height + GAP) + GAP, columns * (width + GAP) + GAP, channels), 255, np.uint8)
@@ -47,6 +52,8 @@ def pictured(images: NDArray[np.uint8], channels: int, indices: int = 0) -> NDAr
     """
     if not indices:
         return images if len(images[0]) == channels else _in_channels(images, channels)
+    from PIL import Image
+
     hues = np.stack([np.arange(indices) * 255 // indices, np.full(indices, 150), np.full(indices, 230)], 1)
     palette = np.zeros((256, 3), np.uint8)
     palette[:indices] = np.asarray(Image.fromarray(hues.astype(np.uint8)[None], "HSV").convert("RGB"))[0]
@@ -78,6 +85,8 @@ def heat(image: NDArray[np.uint8], rebuilt: NDArray[np.uint8], most: float) -> N
 
 def enlarged(image: NDArray[np.uint8], side: int = LONG_SIDE) -> Image.Image:
     """[C, H, W] uint8 as a picture, enlarged by a whole factor up to about `side` pixels; C is 1 (grey) or 3 (RGB)."""
+    from PIL import Image
+
     picture = Image.fromarray(np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)))
     factor = max(1, side // max(picture.size))
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)

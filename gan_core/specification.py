@@ -62,12 +62,12 @@ def _mistakes(spec: GeneratorSpec) -> Iterator[tuple[str, str]]:
 
 def _options(spec: GeneratorSpec) -> Iterator[tuple[str, Any]]:
     """Those of the network, and of each network that is a part of it."""
-    yield from spec.options.items()
     parts = spec.options.get("parts")
     for place, part in enumerate(parts if isinstance(parts, list) else ()):
         options = part.get("options") if isinstance(part, dict) else None
         if isinstance(options, dict):
             yield from ((f"parts.{place}.{name}", value) for name, value in options.items())
+    yield from spec.options.items()
 
 
 def _wrong_part(spec: GeneratorSpec, given: InputSpec) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from gan_core.modalities.modality import FileKind, Layout, Medium, Modality, Program, Stored, Views, npy
 from gan_core.pictures import COLOURS, enlarged, gif, grid, to_uint8
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 GIF_SIDE = 128  # pixels up to which frames are enlarged
 USUAL_RATE = 8.0  # frames a second where the data set does not say
