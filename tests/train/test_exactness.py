@@ -114,7 +114,8 @@ def other(
     """An experiment, the store with its data, and one with a run of it that was not stopped."""
     folder = tmp_path_factory.mktemp(request.param)
     experiment = other_experiment(request.param, folder)
-    data = digits_store if experiment.source == "digits" and not experiment.prepare.transforms else written(experiment, folder / "data")
+    plain = experiment.source == "digits" and not experiment.prepare.transforms
+    data = digits_store if plain else written(experiment, folder / "data")
     whole = Store(folder / "whole")
     assert train(whole, data, experiment)
     return experiment, data, whole
