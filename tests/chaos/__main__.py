@@ -5,7 +5,7 @@
     python -m tests.chaos --list
 
 Hosts, store and folders are gone at the end, whatever happens.  Rows go to benchmarks/results/DATE-chaos.jsonl; the
-table is of all rows of that file.  Exit status 1 where a fault was not survived.
+table has, of each fault, the tries of the last day on which it was tried.  Exit status 1 where a fault was not survived.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from benchmarks.demo import hardware
 from gan_core.manifest import tool_versions
 from tests.chaos.faults import FAULTS
 from tests.chaos.lab import TRAINERS, Lab
-from tests.chaos.table import with_table
+from tests.chaos.table import newest, with_table
 from tests.system.hosts import hosts_with_store
 
 RESULTS, DOCUMENT = Path("benchmarks/results"), Path("docs/operations.md")
@@ -77,14 +77,14 @@ def _tried(lab: Lab, name: str) -> dict[str, Any]:
 
 
 def _keep(rows: list[dict[str, Any]]) -> None:
-    """Adds the rows to today's results, and makes the document's table of them all."""
+    """Adds the rows to today's results, and makes the document's table of the newest of each fault."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     file = RESULTS / f"{date.today()}-chaos.jsonl"
     made = {"commit": commit, "versions": tool_versions(), "hardware": hardware()}
     with file.open("a") as out:
         out.writelines(json.dumps(row | made) + "\n" for row in rows)
-    kept = [json.loads(line) for line in file.read_text().splitlines()]
-    DOCUMENT.write_text(with_table(DOCUMENT.read_text(), kept))
+    days = [[json.loads(line) for line in day.read_text().splitlines()] for day in sorted(RESULTS.glob("*-chaos.jsonl"))]
+    DOCUMENT.write_text(with_table(DOCUMENT.read_text(), newest(days)))
 
 
 def _asked() -> argparse.Namespace:

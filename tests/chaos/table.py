@@ -21,6 +21,12 @@ def with_table(document: str, rows: Sequence[Mapping[str, Any]]) -> str:
     return re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: table, document, flags=re.DOTALL)
 
 
+def newest(days: Sequence[Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
+    """Of each fault the rows of the last day that has any.  days: in their order."""
+    last = {row["fault"]: rows for rows in days for row in rows}
+    return [row for name, rows in last.items() for row in rows if row["fault"] == name]
+
+
 def _line(name: str, rows: Sequence[Mapping[str, Any]]) -> str | None:
     if not rows:
         return None
