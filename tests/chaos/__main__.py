@@ -5,7 +5,8 @@
     python -m tests.chaos --list
 
 Hosts, store and folders are gone at the end, whatever happens.  Rows go to benchmarks/results/DATE-chaos.jsonl; the
-table has, of each fault, the tries of the last day on which it was tried.  Exit status 1 where a fault was not survived.
+table has, of each fault, the tries of the last day on which it was tried.  Exit status 1 where a fault was not
+survived.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def _keep(rows: list[dict[str, Any]]) -> None:
     made = {"commit": commit, "versions": tool_versions(), "hardware": hardware()}
     with file.open("a") as out:
         out.writelines(json.dumps(row | made) + "\n" for row in rows)
-    days = [[json.loads(line) for line in day.read_text().splitlines()] for day in sorted(RESULTS.glob("*-chaos.jsonl"))]
+    files = sorted(RESULTS.glob("*-chaos.jsonl"))
+    days = [[json.loads(line) for line in day.read_text().splitlines()] for day in files]
     DOCUMENT.write_text(with_table(DOCUMENT.read_text(), newest(days)))
 
 
