@@ -24,7 +24,7 @@ BETTER: Mapping[str, str] = {
     "class_agreement": HIGHER, "cycle_error_a": LOWER, "cycle_error_b": LOWER, "sliced_wasserstein": LOWER,
     "inception_score": HIGHER, "class_fd": LOWER, "class_kl": LOWER, "gan_train": HIGHER, "gan_test": HIGHER,
     "membership_auc": LOWER, "linear_probe": HIGHER, "cycle_psnr_a": HIGHER, "cycle_psnr_b": HIGHER,
-    "cycle_ssim_a": HIGHER, "cycle_ssim_b": HIGHER,
+    "cycle_ssim_a": HIGHER, "cycle_ssim_b": HIGHER, "adaptation": HIGHER,
     "anomaly_auc": HIGHER, "anomaly_precision": HIGHER, "anomaly_found": HIGHER, "anomaly_false_alarms": LOWER,
     "ngram_js_1": LOWER, "ngram_js_2": LOWER, "ngram_js_3": LOWER, "ngram_js_4": LOWER,
 }

@@ -73,6 +73,8 @@ MEANINGS = {
     "cycle_ssim_a": "structural similarity of the first domain translated there and back; 1 is equal",
     "cycle_ssim_b": "the same of the second domain",
     "class_agreement": "generated images in the class asked for; higher is better",
+    "adaptation": "real images of the other domain read by a classifier that learned from translations alone",
+    "adaptation_before": "the same of one that learned from images that were not translated",
     "agreement_before": "source images in their own class, by a classifier that knows the other domain alone",
     "agreement_real": "real examples in their own class: what agreement can reach",
     "cycle_error_a": "mean absolute error of the first domain translated there and back, pixels from 0 to 1",

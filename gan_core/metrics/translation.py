@@ -8,6 +8,9 @@ their classes with those before: a classifier that knows real images of b alone 
     class_agreement    share of translations a → b that it puts into the class of the image they were made of
     agreement_before   the same share of those images as they were, not translated
     agreement_real     the same share of real images of b: what a perfect translation would reach, not 1
+    adaptation         with evaluate.also=adaptation: share of real images of b that a classifier reads rightly which
+                       learned from training images of a, translated to b, alone
+    adaptation_before  the same where it learned from these as they were; agreement_real is what both can reach
     cycle_error_a      mean absolute error of a → b → a, pixels going from 0 to 1
     cycle_error_b      the same of b → a → b
     cycle_psnr_a, …    with evaluate.also=image_quality: mean PSNR in dB (an image that comes back whole counts as 58.9)
@@ -39,6 +42,7 @@ from gan_core.metrics.image_quality import finite_psnr, ssim
 from gan_core.metrics.jackknife import mean_interval
 
 A, B = 0, 1
+MOST_LESSONS = 2_000  # training images of a that are translated for a classifier to learn from
 RANGES = {"cycle_error": (0.0, 1.0), "cycle_psnr": (0.0, math.inf), "cycle_ssim": (-1.0, 1.0)}
 
 Images = NDArray[np.uint8]
@@ -82,6 +86,8 @@ def measure_translation(
                         {"n_real": n, "n_fake": n, **terms}, int(there))
     if a.classes is not None and b.classes is not None:
         measured |= _agreements(shards.split("train"), a, b, translated, terms)
+    if "adaptation" in config.also:
+        measured |= _adaptation(domain_of(shards.split("train"), A, MOST_LESSONS), b, translate, terms)
     if not back:
         return measured
     other = translate(b.images, A)
@@ -107,6 +113,18 @@ def _come_back(images: Images, back: Images, config: EvaluateConfig) -> dict[str
 def cycle_errors(images: Images, back: Images) -> NDArray[np.float64]:
     """[n]: mean absolute difference of each image [C, H, W] from itself translated there and back, 0 … 1."""
     return np.asarray(np.abs(images.astype(np.int16) - back).mean(axis=(1, 2, 3)) / 255)
+
+
+def _adaptation(lessons: Domain, b: Domain, translate: Translate, terms: Mapping[str, object]) -> dict[str, Measured]:
+    if lessons.classes is None or b.classes is None:
+        raise DataError("evaluate.also=adaptation needs the classes of both domains, as data.source=two_domains has "
+                        "them of two sets with classes of the same names; leave it out")
+    learned_from = {"adaptation": (translate(lessons.images, B), len(lessons.images)),
+                    "adaptation_before": (lessons.images, 0)}
+    shares = {name: (share(class_agreement(classifier(images, lessons.classes)(b.images), b.classes), len(b.images)), n)
+              for name, (images, n) in learned_from.items()}
+    return {name: Measured.model_validate({**figure.fields(), "network": "svc", "n_real": len(b.images), "n_fake": n,
+                                           **terms}) for name, (figure, n) in shares.items()}
 
 
 def _agreements(

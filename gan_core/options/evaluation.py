@@ -16,10 +16,10 @@ NetworkName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]  # no 
 OWN_NETWORKS = ("domain", "pixels", "random")  # which need no file
 Also = Literal[
     "sliced_wasserstein", "inception_score", "class_kl", "ms_ssim", "memorisation", "class_fd", "class_accuracy",
-    "feature_diversity", "membership", "linear_probe", "image_quality",
+    "feature_diversity", "membership", "linear_probe", "image_quality", "adaptation",
     "agreement_real", "ngrams", "distinct", "copied",
 ]
-OF_TRANSLATIONS = ("image_quality",)  # measured of images translated there and back, and of nothing else
+OF_TRANSLATIONS = ("image_quality", "adaptation")  # measured of images of one domain translated to another's
 OF_KINDS = dict.fromkeys(("ngrams", "distinct", "copied"), "tokens")  # what is measured of one kind of data alone
 OF_FRESH_EXAMPLES = ("memorisation", "class_accuracy", "membership", "linear_probe", "ngrams", "copied")
 OF_DISCRIMINATORS = ("membership", "linear_probe")
@@ -40,9 +40,10 @@ class EvaluateConfig(Config):
     also: tuple[Also, ...] = Field(
         (), description="measured besides: sliced_wasserstein on each network; inception_score, memorisation, class_fd "
                         "and feature_diversity on domain; class_kl; ms_ssim (diversity within classes); class_accuracy "
-                         "(GAN-train, GAN-test); agreement_real (what class_agreement "
-                         "can reach); membership and linear_probe of the discriminator; image_quality of "
-                         "translations; of texts ngrams, distinct and copied", examples=[["sliced_wasserstein"]])
+                        "(GAN-train, GAN-test); agreement_real (what class_agreement can reach); membership and "
+                        "linear_probe of the discriminator; image_quality of translations, adaptation (what a "
+                        "classifier learns from them); of texts ngrams, distinct and copied",
+        examples=[["sliced_wasserstein"]])
     anomaly_quantile: float = Field(
         0.95, gt=0, lt=1, description="share of normal validation images that an anomaly score must be above to be one")
     k: Count = Field(5, description="neighbours that set the radius of precision, recall, density, coverage")
@@ -124,6 +125,7 @@ class EvaluateConfig(Config):
             "feature_diversity": ("feature_diversity_domain", "feature_diversity_real_domain"),
             "membership": ("membership_auc",), "linear_probe": ("linear_probe_discriminator",),
             "image_quality": ("cycle_psnr_a", "cycle_psnr_b", "cycle_ssim_a", "cycle_ssim_b"),
+            "adaptation": ("adaptation", "adaptation_before"),
             "agreement_real": ("agreement_real",),
             "ngrams": tuple(f"ngram_js_{of}{n}" for of in ("", "real_") for n in (1, 2, 3, 4)),
             "distinct": tuple(f"distinct_{of}{what}" for of in ("", "real_") for what in (1, 2, "texts")),

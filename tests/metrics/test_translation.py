@@ -65,6 +65,15 @@ def test_images_left_as_they_are_come_back_whole_and_look_like_nothing_real(
     assert found["coverage_pixels"] < 0.1
 
 
+def test_a_classifier_learns_the_other_domain_from_perfect_translations_and_not_from_none(
+    shards: Shards, network: DomainNetwork
+) -> None:
+    found = values(shards, network, perfect, also=["adaptation"], samples=60)
+    assert found["adaptation"] > 0.9 > 0.3 > found["adaptation_before"]
+    none = values(shards, network, lambda images, label: images, also=["adaptation"], samples=60)
+    assert none["adaptation"] == none["adaptation_before"] == found["adaptation_before"]
+
+
 def test_a_translation_that_forgets_the_image_has_the_agreement_of_chance_and_a_cycle_error(
     shards: Shards, network: DomainNetwork
 ) -> None:
@@ -142,6 +151,8 @@ def test_without_known_classes_there_is_no_agreement(shards: Shards, network: Do
     found = values(bare, network, perfect, samples=30)
     assert not [name for name in found if "agreement" in name]
     assert found["cycle_error_a"] == 0
+    with pytest.raises(DataError, match="evaluate.also=adaptation needs the classes of both domains"):
+        values(bare, network, perfect, samples=30, also=["adaptation"])
 
 
 def test_the_images_of_a_domain_are_spread_over_the_split(shards: Shards) -> None:
