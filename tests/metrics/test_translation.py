@@ -151,7 +151,7 @@ def test_without_known_classes_there_is_no_agreement(shards: Shards, network: Do
     found = values(bare, network, perfect, samples=30)
     assert not [name for name in found if "agreement" in name]
     assert found["cycle_error_a"] == 0
-    with pytest.raises(DataError, match="evaluate.also=adaptation needs the classes of both domains"):
+    with pytest.raises(DataError, match=r"evaluate.also=adaptation needs the classes of both domains"):
         values(bare, network, perfect, samples=30, also=["adaptation"])
 
 
